@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+// Nodes of the autograd graph, and the switch that stops recording.
+#pragma once
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <hstu/core/tensor.hpp>
+
+namespace hstu {
+
+class Accumulator;  // autograd/backward.hpp
+
+/// Given the gradient of an op's output, adds the gradients of its inputs into the accumulator.
+using BackwardFunction = std::function<void(const Tensor& dy, Accumulator& into)>;
+
+/// One recorded op, or a leaf (a parameter), which has no `backward`.
+struct Node {
+  std::string_view op;
+  Shape shape;
+  DType dtype = DType::float32;
+  bool is_leaf = false;
+  std::vector<std::shared_ptr<Node>> inputs;
+  BackwardFunction backward;  ///< emptied once it has run, so that what it captured is freed
+  Tensor grad;                ///< leaf: the accumulated gradient; else the pending gradient during backward
+  bool visited = false;       ///< used by the topological walk (never for leaves: threads share them)
+
+  ~Node();
+};
+
+namespace detail {
+/// What a dying node held.  Destroying it in a loop instead of by recursion keeps deep graphs off the stack.
+struct Remains {
+  std::vector<std::shared_ptr<Node>> inputs;
+  BackwardFunction backward;
+};
+inline thread_local std::vector<Remains>* graveyard = nullptr;
+}  // namespace detail
+
+inline Node::~Node() {
+  if (inputs.empty() && !backward) return;
+  if (detail::graveyard != nullptr) {
+    detail::graveyard->push_back({std::move(inputs), std::move(backward)});
+    return;
+  }
+  std::vector<detail::Remains> remains;
+  detail::graveyard = &remains;
+  remains.push_back({std::move(inputs), std::move(backward)});
+  while (!remains.empty()) {
+    const detail::Remains last = std::move(remains.back());  // destroyed here; may push more
+    remains.pop_back();
+  }
+  detail::graveyard = nullptr;
+}
+
+namespace detail {
+inline thread_local bool recording = true;
+}
+
+/// While it lives, ops of this thread are not recorded.
+class NoGrad {
+ public:
+  NoGrad() : before_(std::exchange(detail::recording, false)) {}
+  ~NoGrad() { detail::recording = before_; }
+  NoGrad(const NoGrad&) = delete;
+  NoGrad& operator=(const NoGrad&) = delete;
+
+ private:
+  bool before_;
+};
+
+/// Makes `x` a leaf whose gradient is wanted.  Handles copied from it afterwards share the gradient.
+inline Tensor parameter(Tensor x) {
+  check<ShapeError>(is_floating(x.dtype()), "parameter: expected float32 or float64, got ", x.dtype());
+  auto node = std::make_shared<Node>();
+  node->op = "parameter";
+  node->shape = x.shape();
+  node->dtype = x.dtype();
+  node->is_leaf = true;
+  x.set_node(std::move(node));
+  return x;
+}
+
+/// The gradient accumulated in a parameter by backward(loss); undefined before the first.
+inline const Tensor& grad(const Tensor& x) {
+  check<Error>(x.needs_grad() && x.node()->is_leaf, "grad: the tensor is not a parameter");
+  return x.node()->grad;
+}
+inline void zero_grad(const Tensor& x) {
+  if (grad(x).defined()) x.node()->grad.fill_zero();
+}
+
+/// Attaches `backward` to the op's output `y` if any input needs a gradient and recording is on.
+/// The lambda's captures are what stays in memory; it must capture `y`, if at all, before this call.
+inline Tensor record(std::string_view op, Tensor y, std::initializer_list<Tensor> inputs, BackwardFunction backward) {
+  if (!detail::recording) return y;
+  auto node = std::make_shared<Node>();
+  for (const Tensor& x : inputs) {
+    if (x.needs_grad()) node->inputs.push_back(x.node());
+  }
+  if (node->inputs.empty()) return y;
+  node->op = op;
+  node->shape = y.shape();
+  node->dtype = y.dtype();
+  node->backward = std::move(backward);
+  y.set_node(std::move(node));
+  return y;
+}
+
+}  // namespace hstu
