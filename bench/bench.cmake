@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: MIT
+# bench/*.bench.cpp: one program each on Google Benchmark.
+file(GLOB bench_files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/bench/*.bench.cpp)
+if(bench_files)
+  find_package(benchmark QUIET)
+  if(benchmark_FOUND)
+    foreach(file IN LISTS bench_files)
+      get_filename_component(stem ${file} NAME_WE)
+      hstu_program(bench_${stem} SOURCES ${file})
+      target_link_libraries(bench_${stem} PRIVATE benchmark::benchmark_main)
+    endforeach()
+  else()
+    message(STATUS "hstu: no Google Benchmark found, so the benches are not built")
+  endif()
+endif()

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+# How our own programs are compiled.  Users of the library get none of these flags.
+find_program(ccache_program ccache)
+if(ccache_program AND PROJECT_IS_TOP_LEVEL AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${ccache_program})
+endif()
+
+add_library(hstu_own_flags INTERFACE)
+target_link_libraries(hstu_own_flags INTERFACE hstu::hstu)
+target_compile_options(hstu_own_flags INTERFACE -Wall -Wextra -Wshadow -Wconversion)
+if(HSTU_WERROR)
+  target_compile_options(hstu_own_flags INTERFACE -Werror)
+endif()
+if(HSTU_NATIVE)
+  target_compile_options(hstu_own_flags INTERFACE -march=native)
+endif()
+if(HSTU_SANITIZE)
+  # GCC reports uninitialised values that are none when a sanitizer splits the code.
+  target_compile_options(hstu_own_flags INTERFACE -fsanitize=${HSTU_SANITIZE} -fno-sanitize-recover=all
+                                                  -fno-omit-frame-pointer -g1 -Wno-maybe-uninitialized)
+  target_link_options(hstu_own_flags INTERFACE -fsanitize=${HSTU_SANITIZE})
+endif()
+
+# hstu_program(name [TEST] SOURCES ...): assertions stay on; tests compile with -O2 (-O1 under a sanitizer) because -O3
+# takes longer and finds nothing more.
+function(hstu_program name)
+  cmake_parse_arguments(arg "TEST" "" "SOURCES" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE hstu_own_flags)
+  if(HSTU_SANITIZE)
+    target_compile_options(${name} PRIVATE -UNDEBUG -O1)
+  elseif(arg_TEST)
+    target_compile_options(${name} PRIVATE -UNDEBUG $<$<NOT:$<CONFIG:Debug>>:-O2>)
+  else()
+    target_compile_options(${name} PRIVATE -UNDEBUG $<$<NOT:$<CONFIG:Debug>>:-O3>)
+  endif()
+  set_target_properties(${name} PROPERTIES CXX_EXTENSIONS OFF RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
+endfunction()

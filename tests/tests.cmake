@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+# tests/<area>/*.test.cpp become the program hstu_<area>_tests, and that one ctest entry.
+set(report_folder ${PROJECT_BINARY_DIR}/reports)
+file(MAKE_DIRECTORY ${report_folder})
+
+function(hstu_test_program name)
+  hstu_program(${name} TEST SOURCES ${ARGN})
+  target_link_libraries(${name} PRIVATE Catch2::Catch2WithMain)
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+endfunction()
+
+file(GLOB test_files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/*/*.test.cpp)
+set(areas "")
+foreach(file IN LISTS test_files)
+  get_filename_component(folder ${file} DIRECTORY)
+  get_filename_component(area ${folder} NAME)
+  list(APPEND areas ${area})
+  list(APPEND files_of_${area} ${file})
+endforeach()
+list(REMOVE_DUPLICATES areas)
+
+foreach(area IN LISTS areas)
+  set(name hstu_${area}_tests)
+  hstu_test_program(${name} ${files_of_${area}})
+  add_test(NAME ${area} COMMAND ${name} --order rand --rng-seed 20261124 --warn NoAssertions
+                                --reporter console --reporter xml::out=${report_folder}/${area}.xml)
+  set_tests_properties(${area} PROPERTIES TIMEOUT 600 LABELS unit)
+  if(TARGET hstu_cli AND area STREQUAL "cli")
+    add_dependencies(${name} hstu_cli)
+    target_compile_definitions(${name} PRIVATE HSTU_CLI_PATH="$<TARGET_FILE:hstu_cli>")
+  endif()
+endforeach()
+
+# The golden program runs every file of tests/golden, or of $HSTU_GOLDEN_DIR.
+file(GLOB golden_files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/golden/*.cpp)
+list(FILTER golden_files EXCLUDE REGEX "\\.test\\.cpp$")
+if(golden_files AND NOT TARGET hstu_golden_tests)
+  hstu_test_program(hstu_golden_tests ${golden_files})
+  target_compile_definitions(hstu_golden_tests PRIVATE HSTU_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden")
+  add_test(NAME golden COMMAND hstu_golden_tests)
+  set_tests_properties(golden PROPERTIES TIMEOUT 600 LABELS golden)
+endif()
