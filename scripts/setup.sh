@@ -17,7 +17,7 @@ have_catch2() { compgen -G '/usr/lib*/libCatch2.a' >/dev/null || compgen -G '/us
 # Programs count wherever they come from; libraries are asked of dpkg.
 missing_packages() {
   local pair
-  for pair in g++:g++ cmake:cmake ninja:ninja-build git:git python3:python3 unzip:unzip curl:curl ccache:ccache; do
+  for pair in g++:g++ cmake:cmake ninja:ninja-build git:git python3:python3 unzip:unzip curl:curl ccache:ccache pkg-config:pkg-config; do
     command -v "${pair%%:*}" >/dev/null || echo "${pair#*:}"
   done
   python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
