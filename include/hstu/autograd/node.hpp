@@ -3,6 +3,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -94,7 +95,8 @@ inline void zero_grad(const Tensor& x) {
 
 /// Attaches `backward` to the op's output `y` if any input needs a gradient and recording is on.
 /// The lambda's captures are what stays in memory; it must capture `y`, if at all, before this call.
-inline Tensor record(std::string_view op, Tensor y, std::initializer_list<Tensor> inputs, BackwardFunction backward) {
+/// `op` must outlive the graph: a string literal.
+inline Tensor record(std::string_view op, Tensor y, std::span<const Tensor> inputs, BackwardFunction backward) {
   if (!detail::recording) return y;
   auto node = std::make_shared<Node>();
   for (const Tensor& x : inputs) {
@@ -107,6 +109,9 @@ inline Tensor record(std::string_view op, Tensor y, std::initializer_list<Tensor
   node->backward = std::move(backward);
   y.set_node(std::move(node));
   return y;
+}
+inline Tensor record(std::string_view op, Tensor y, std::initializer_list<Tensor> inputs, BackwardFunction backward) {
+  return record(op, std::move(y), std::span(inputs.begin(), inputs.size()), std::move(backward));
 }
 
 }  // namespace hstu

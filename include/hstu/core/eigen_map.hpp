@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Tensors seen as Eigen arrays and row-major matrices.
 #pragma once
+#ifndef EIGEN_DONT_PARALLELIZE  // under -fopenmp Eigen's own threads would change the bits of a product
+#define EIGEN_DONT_PARALLELIZE
+#endif
 #include <Eigen/Core>
 
 #include <hstu/core/tensor.hpp>

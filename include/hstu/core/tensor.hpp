@@ -135,6 +135,13 @@ class Tensor {
     return view;
   }
 
+  /// Shape, dtype and place in the graph without the data: what a backward captures when it needs no values of x.
+  Tensor without_data() const {
+    Tensor handle = *this;
+    handle.storage_.reset();
+    return handle;
+  }
+
   bool needs_grad() const { return node_ != nullptr; }
   const std::shared_ptr<Node>& node() const { return node_; }
   void set_node(std::shared_ptr<Node> node) { node_ = std::move(node); }
