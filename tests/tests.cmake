@@ -40,3 +40,11 @@ if(golden_files AND NOT TARGET hstu_golden_tests)
   add_test(NAME golden COMMAND hstu_golden_tests)
   set_tests_properties(golden PROPERTIES TIMEOUT 600 LABELS golden)
 endif()
+
+# Tests of the scripts, none of which needs a network.
+file(GLOB script_tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/scripts/*.sh)
+foreach(file IN LISTS script_tests)
+  get_filename_component(stem ${file} NAME_WE)
+  add_test(NAME scripts.${stem} COMMAND bash ${file})
+  set_tests_properties(scripts.${stem} PROPERTIES TIMEOUT 120 LABELS scripts)
+endforeach()
