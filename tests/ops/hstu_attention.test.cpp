@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+// hstu_attention against plain loops, finite differences, and its own promises.
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
+#include <catch2/matchers/catch_matchers.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <hstu/autograd/gradcheck.hpp>
+#include "../reference/hstu_attention.hpp"
+
+using namespace hstu;
+
+namespace {
+
+enum class Bias { none, per_head, shared, dense };
+
+struct Case {
+  std::vector<std::int64_t> lengths;
+  std::int64_t heads, dqk, dv;
+  AttentionKind kind;
+  Bias bias;
+  double dropout = 0.0;
+};
+
+struct Problem {
+  Tensor q, k, v, offsets, query_times, key_times;
+  RelativeBias bias;
+  AttentionOptions options;
+
+  Problem(const Case& c, DType dtype) {
+    std::vector<std::int64_t> bounds{0}, keys, queries;
+    std::int64_t longest = 0, time = 0;
+    const RandomStream gaps{.seed = 5};
+    for (const auto n : c.lengths) {
+      for (std::int64_t i = 0; i < n; ++i) {
+        time += gaps.below(static_cast<std::uint64_t>(bounds.back() + i), 4) == 0 ? 0 : 1000;
+        keys.push_back(time);
+        queries.push_back(time + 77);
+      }
+      bounds.push_back(bounds.back() + n);
+      longest = std::max(longest, n);
+    }
+    const auto T = bounds.back();
+    const auto leaf = [&](const Shape& shape, std::uint32_t site, double scale) {
+      return parameter(randn(shape, {.seed = 3, .site = site}, scale, DType::float64).to(dtype));
+    };
+    q = leaf({T, c.heads * c.dqk}, 1, 1.0);
+    k = leaf({T, c.heads * c.dqk}, 2, 1.0);
+    v = leaf({T, c.heads * c.dv}, 3, 1.0);
+    offsets = Tensor::from(bounds);
+    query_times = Tensor::from(queries);
+    key_times = Tensor::from(keys);
+    const TimeBorders borders({.divisor = 0.301, .max_bucket = 40});
+    if (c.bias == Bias::per_head || c.bias == Bias::shared) {
+      const bool shared = c.bias == Bias::shared;
+      const auto rows = 2 * longest + 5;
+      bias.position_table = leaf(shared ? Shape{rows} : Shape{rows, c.heads}, 4, 0.3);
+      bias.position_rows = std::make_shared<DistanceRows>(signed_distance_rows(longest + 3, SignedRow::key_minus_query));
+      bias.time_table = leaf(shared ? Shape{41} : Shape{41, c.heads}, 5, 0.3);
+      bias.time_runs = std::make_shared<TimeRuns>(make_time_runs(offsets, query_times, key_times, borders));
+    } else if (c.bias == Bias::dense) {
+      bias.dense = leaf({1, c.heads, longest, longest}, 6, 0.3);
+    }
+    options = {.kind = c.kind, .num_heads = c.heads, .alpha = 0.4, .normalizer = 50.0, .dropout = c.dropout,
+               .stream = {.seed = 9, .step = 2}, .first_row = 1000};
+  }
+
+  Tensor run() const { return hstu_attention(q, k, v, offsets, bias, options); }
+
+  std::vector<double> expected() const {
+    const TimeBucketOptions buckets{.divisor = 0.301, .max_bucket = 40};
+    return reference::hstu_attention(q, k, v, offsets, [&](auto h, auto i, auto j, auto start) {
+      double sum = 0;
+      const auto entry = [&](const Tensor& table, std::int64_t row) {
+        const auto heads = table.rank() == 1 ? 1 : table.size(1);
+        return table.to(DType::float64).template data<double>()[row * heads + h % heads];
+      };
+      if (bias.position_table.defined()) {
+        sum += entry(bias.position_table, (*bias.position_rows)[static_cast<std::size_t>(i - j)]);
+        sum += entry(bias.time_table, time_bucket(query_times.data<std::int64_t>()[start + i] -
+                                                      key_times.data<std::int64_t>()[start + j], buckets));
+      }
+      if (bias.dense.defined()) {
+        const auto L = bias.dense.size(-1);
+        sum += bias.dense.to(DType::float64).template data<double>()[(h * L + i) * L + j];
+      }
+      return sum;
+    }, options);
+  }
+};
+
+std::vector<Case> cases() {
+  using enum AttentionKind;
+  return {{{3}, 1, 2, 2, silu, Bias::none},
+          {{1}, 1, 1, 1, silu, Bias::per_head},
+          {{0, 4, 1, 0}, 2, 3, 2, silu, Bias::per_head},
+          {{5, 2}, 2, 2, 3, silu, Bias::shared},
+          {{6}, 2, 2, 1, silu, Bias::dense},
+          {{5, 1}, 1, 2, 3, silu, Bias::shared, 0.3},
+          {{3}, 1, 2, 2, softmax, Bias::none},
+          {{0, 4, 1}, 2, 3, 2, softmax, Bias::per_head},
+          {{5, 2}, 3, 1, 2, softmax, Bias::shared},
+          {{6, 3}, 2, 2, 1, softmax, Bias::dense},
+          {{7}, 2, 2, 2, softmax, Bias::per_head, 0.4}};
+}
+std::vector<Case> long_cases() {
+  using enum AttentionKind;
+  return {{{31, 32, 33, 0, 1}, 2, 5, 3, silu, Bias::per_head},   {{64, 65, 127}, 1, 25, 25, silu, Bias::shared},
+          {{130}, 2, 16, 8, softmax, Bias::per_head},            {{33, 64}, 3, 4, 7, softmax, Bias::shared, 0.2},
+          {{40, 97}, 2, 4, 4, silu, Bias::dense, 0.1},           {{}, 1, 2, 2, silu, Bias::none}};
+}
+
+template <class Scalar>
+double largest_error(const Tensor& got, const std::vector<double>& expected) {
+  REQUIRE(got.numel() == std::ssize(expected));
+  double worst = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const auto error = std::abs(static_cast<double>(got.values<Scalar>()[i]) - expected[i]);
+    if (!(error <= worst)) worst = error;
+  }
+  return worst;
+}
+
+}  // namespace
+
+TEST_CASE("hstu_attention: equals plain loops in float64 and float32", "[ops][hstu_attention][parity]") {
+  auto all = cases();
+  for (auto& c : long_cases()) all.push_back(c);
+  for (const auto& c : all) {
+    const Problem exact(c, DType::float64);
+    CHECK(largest_error<double>(exact.run(), exact.expected()) < 1e-12);
+    const Problem rounded(c, DType::float32);  // sums of up to 130 products of size one: √130·ε·2
+    CHECK(largest_error<float>(rounded.run(), rounded.expected()) < 5e-6);
+  }
+}
+
+TEST_CASE("hstu_attention: gradients match finite differences on jagged batches",
+          "[ops][hstu_attention][gradcheck]") {
+  for (const auto& c : cases()) {
+    const Problem p(c, DType::float64);
+    std::vector<Tensor> inputs{p.q, p.k, p.v};
+    for (const auto& table : {p.bias.position_table, p.bias.time_table, p.bias.dense}) {
+      if (table.defined()) inputs.push_back(table);
+    }
+    const auto result = gradcheck([&](const auto&) { return p.run(); }, inputs);
+    INFO(result.message);
+    CHECK(result.ok);
+  }
+}
+
+TEST_CASE("hstu_attention: gradients of long sequences match finite differences across panels",
+          "[ops][hstu_attention][gradcheck]") {
+  const Problem p({{35, 2}, 1, 1, 1, GENERATE(AttentionKind::silu, AttentionKind::softmax), Bias::shared},
+                  DType::float64);
+  const auto result =
+      gradcheck([&](const auto&) { return p.run(); }, {p.q, p.k, p.v, p.bias.position_table, p.bias.time_table});
+  INFO(result.message);
+  CHECK(result.ok);
+}
+
+TEST_CASE("hstu_attention: a user's output does not depend on its batch mates", "[ops][hstu_attention][property]") {
+  const Problem together({{40, 7}, 2, 3, 3, AttentionKind::silu, Bias::shared}, DType::float32);
+  Problem alone({{40}, 2, 3, 3, AttentionKind::silu, Bias::shared}, DType::float32);
+  alone.q = together.q.rows(0, 40);
+  alone.k = together.k.rows(0, 40);
+  alone.v = together.v.rows(0, 40);
+  alone.bias.position_table = together.bias.position_table;
+  const auto a = together.run().rows(0, 40).to_vector<float>();
+  CHECK(a == alone.run().to_vector<float>());
+}
+
+TEST_CASE("hstu_attention: scores of ±1e4 stay finite", "[ops][hstu_attention][property]") {
+  Problem p({{9}, 1, 1, 1, GENERATE(AttentionKind::silu, AttentionKind::softmax), Bias::none}, DType::float32);
+  for (float& value : p.q.mutable_values<float>()) value *= 25000.0f;
+  const Tensor y = p.run();
+  backward_from(y, Tensor::full(y.shape(), 1.0));
+  for (const Tensor& x : {y, grad(p.q), grad(p.k), grad(p.v)}) {
+    for (const float value : x.values<float>()) CHECK(std::isfinite(value));
+  }
+}
+
+TEST_CASE("hstu_attention: operands that do not fit are named", "[ops][hstu_attention][errors]") {
+  using Catch::Matchers::ContainsSubstring;
+  const Case c{{4, 2}, 2, 3, 2, AttentionKind::silu, Bias::per_head};
+  const auto message = [&](auto&& change) {
+    Problem p(c, DType::float32);
+    change(p);
+    try {
+      p.run();
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  CHECK_THAT(message([](Problem& p) { p.k = p.k.rows(0, 5); }), ContainsSubstring("q and k must be [T, 2·Dqk]"));
+  CHECK_THAT(message([](Problem& p) { p.v = p.v.rows(0, 5); }), ContainsSubstring("v must be [6, 2·Dv]"));
+  CHECK_THAT(message([](Problem& p) { p.options.num_heads = 4; }), ContainsSubstring("4·Dqk"));
+  CHECK_THAT(message([](Problem& p) { p.options.num_heads = 0; }), ContainsSubstring("heads >= 1"));
+  CHECK_THAT(message([](Problem& p) { p.options.dropout = 1.0; }), ContainsSubstring("dropout in [0, 1)"));
+  CHECK_THAT(message([](Problem& p) { p.q = p.q.to(DType::float64); }), ContainsSubstring("share a dtype"));
+  CHECK_THAT(message([](Problem& p) { p.offsets = Tensor::from<std::int64_t>({0, 4, 5}); }),
+             ContainsSubstring("ascend from 0 to T = 6, got 0 to 5"));
+  CHECK_THAT(message([](Problem& p) { p.offsets = Tensor::from<std::int64_t>({0, 7, 6}); }), ContainsSubstring("ascend"));
+  CHECK_THAT(message([](Problem& p) { p.bias.position_rows = std::make_shared<DistanceRows>(3); }),
+             ContainsSubstring("knows 3 distances, the longest sequence has 4"));
+  CHECK_THAT(message([](Problem& p) { p.bias.position_table = p.bias.position_table.rows(0, 2); }),
+             ContainsSubstring("of a position table with 2"));
+  CHECK_THAT(message([](Problem& p) { p.bias.time_table = p.bias.time_table.rows(0, 1); }),
+             ContainsSubstring("of a time table with 1"));
+  CHECK_THAT(message([](Problem& p) { p.bias.time_runs.reset(); }), ContainsSubstring("time runs of 0 tokens"));
+  CHECK_THAT(message([](Problem& p) { p.bias.dense = Tensor::zeros({2, 3, 3}); }), ContainsSubstring("L >= 4"));
+}
