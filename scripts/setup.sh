@@ -28,7 +28,12 @@ missing_packages() {
   have_catch2 || echo catch2-v3
 }
 
-as_root() { "${root[@]}" env DEBIAN_FRONTEND=noninteractive "$@" </dev/null >&2; }
+# apt [ARGUMENTS]: quiet unless it fails.
+apt() {
+  local log
+  log=$("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" </dev/null 2>&1) ||
+    { echo "$log" >&2; die "apt-get $* failed"; }
+}
 
 # "package=version" of the first Catch2 v3 among the configured sources, empty if there is none.  The exact version is
 # named so that nothing else may come from backports.
@@ -39,6 +44,8 @@ catch2_package() {
   done | awk 'NR == 1'
 }
 
+write_file() { "${root[@]}" tee "$1" >/dev/null; }
+
 # Adds bookworm-backports from the mirror, and with the key, that bookworm itself already comes from.
 add_backports() {
   local target=/etc/apt/sources.list.d/hstu-backports stanza file
@@ -46,16 +53,15 @@ add_backports() {
     [[ -r $file ]] || continue
     stanza=$(awk -v RS= '/(^|\n)Suites:[^\n]* bookworm( |\n|$)/ {
       sub(/Suites:[^\n]*/, "Suites: bookworm-backports"); print; exit }' "$file")
-    if [[ -n $stanza ]]; then echo "$stanza" | as_root_tee "$target.sources"; return; fi
+    if [[ -n $stanza ]]; then echo "$stanza" | write_file "$target.sources"; return; fi
   done
   for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
     [[ -r $file ]] || continue
     stanza=$(sed -nE '/^deb .* bookworm /{s/ bookworm / bookworm-backports /p;q}' "$file")
-    if [[ -n $stanza ]]; then echo "$stanza" | as_root_tee "$target.list"; return; fi
+    if [[ -n $stanza ]]; then echo "$stanza" | write_file "$target.list"; return; fi
   done
   die "no source with the suite 'bookworm' found under /etc/apt; add bookworm-backports yourself and start again"
 }
-as_root_tee() { "${root[@]}" tee "$1" >/dev/null; }
 
 mapfile -t missing < <(missing_packages)
 if ((${#missing[@]} == 0)); then say "nothing to install"; exit 0; fi
@@ -73,7 +79,7 @@ if ((EUID != 0)); then
 fi
 
 say "installing ${missing[*]}"
-as_root apt-get update -qq
+apt update
 packages=()
 for name in "${missing[@]}"; do
   [[ $name == catch2-v3 ]] || { packages+=("$name"); continue; }
@@ -81,13 +87,13 @@ for name in "${missing[@]}"; do
   if [[ -z $name ]] && grep -q '^VERSION_CODENAME=bookworm' /etc/os-release; then
     say "Catch2 v3 is in bookworm-backports: adding that suite"
     add_backports
-    as_root apt-get update -qq
+    apt update
     name=$(catch2_package)
   fi
   [[ -n $name ]] || die "no Catch2 v3 among the package sources of this system (Ubuntu: is 'universe' enabled?)"
   packages+=("$name")
 done
-as_root apt-get install -y -qq --no-install-recommends "${packages[@]}"
+apt install -y --no-install-recommends "${packages[@]}"
 mapfile -t missing < <(missing_packages)
 ((${#missing[@]} == 0)) || die "still missing after the installation: ${missing[*]}"
 say "done"
