@@ -63,10 +63,10 @@ add_backports() {
   die "no source with the suite 'bookworm' found under /etc/apt; add bookworm-backports yourself and start again"
 }
 
+[[ $# -eq 0 || "$*" == --check ]] || { say "unknown arguments '$*' (only --check)"; exit 2; }
 mapfile -t missing < <(missing_packages)
 if ((${#missing[@]} == 0)); then say "nothing to install"; exit 0; fi
 if [[ ${1:-} == --check ]]; then say "missing: ${missing[*]}"; exit 1; fi
-[[ $# -eq 0 ]] || die "unknown option '$1' (only --check)"
 command -v apt-get >/dev/null || die "no apt-get here; install these by your own package manager: ${missing[*]}"
 
 root=()
