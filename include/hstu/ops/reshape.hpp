@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+// The same numbers in another arrangement: reshape, ranges of rows, rows by index.
+#pragma once
+#include <hstu/ops/operands.hpp>
+
+namespace hstu {
+
+/// The same elements, in order, under another shape; shares the data.  Throws ShapeError if the counts differ.
+inline Tensor reshape(const Tensor& x, const Shape& shape) {
+  detail::check_defined("reshape", "x", x);
+  return record("reshape", x.reshaped(shape), {x}, [x = x.without_data()](const Tensor& dy, Accumulator& into) {
+    into.add(x, dy.reshaped(x.shape()));
+  });
+}
+
+/// Rows [first, last) of the outermost dimension; shares the data;  dx = dy in those rows, 0 elsewhere.
+inline Tensor take_rows(const Tensor& x, std::int64_t first, std::int64_t last) {
+  detail::check_has_columns("take_rows", "x", x);
+  return record("take_rows", x.rows(first, last), {x},
+                [x = x.without_data(), first, last](const Tensor& dy, Accumulator& into) {
+    Tensor part = into.buffer(x).rows(first, last);
+    add_in_place(part, dy);
+  });
+}
+
+namespace detail {
+
+/// Shape of `indices` followed by the row length of `table`.
+inline Shape gathered_shape(const Tensor& table, const Tensor& indices) {
+  std::vector<std::int64_t> sizes(indices.shape().sizes().begin(), indices.shape().sizes().end());
+  sizes.push_back(table.size(1));
+  return Shape(sizes);
+}
+
+/// Calls body(position, index) for each index; DataError for one outside [0, num_rows).  `noun` says what it indexes.
+template <class Body>
+void for_each_index(std::string_view op, std::string_view noun, const Tensor& indices, std::int64_t num_rows,
+                    const Body& body) {
+  dispatch_integer(op, indices.dtype(), [&]<class Index>(Index) {
+    const Index* const values = indices.data<Index>();
+    for (std::int64_t i = 0; i < indices.numel(); ++i) {
+      const std::int64_t index = values[i];
+      check<DataError>(index >= 0 && index < num_rows, op, ": ", noun, " at position ", i, " must be in [0, ", num_rows,
+                       "), got ", index);
+      body(i, index);
+    }
+  });
+}
+
+/// y = rows of `table` [R, C] by index; not recorded.
+inline Tensor copy_rows(std::string_view op, std::string_view noun, const Tensor& table, const Tensor& indices) {
+  Tensor y(gathered_shape(table, indices), table.dtype());
+  const std::int64_t cols = table.size(1);
+  dispatch_floating(op, table.dtype(), [&]<class Scalar>(Scalar) {
+    const Scalar* const in = table.data<Scalar>();
+    Scalar* const out = y.mutable_data<Scalar>();
+    for_each_index(op, noun, indices, table.size(0), [&](std::int64_t i, std::int64_t index) {
+      std::copy_n(in + index * cols, cols, out + i * cols);
+    });
+  });
+  return y;
+}
+
+/// Adds row i of dy into row indices[i] of `into`, leaving out indices equal to `skipped`.
+inline void scatter_rows(std::string_view op, std::string_view noun, const Tensor& dy, const Tensor& indices,
+                         std::int64_t skipped, Tensor& into) {
+  const std::int64_t cols = into.size(1);
+  dispatch_floating(op, dy.dtype(), [&]<class Scalar>(Scalar) {
+    const Scalar* const in = dy.data<Scalar>();
+    Scalar* const out = into.mutable_data<Scalar>();
+    for_each_index(op, noun, indices, into.size(0), [&](std::int64_t i, std::int64_t index) {
+      if (index != skipped) ArrayMap<Scalar>(out + index * cols, cols) += ConstArrayMap<Scalar>(in + i * cols, cols);
+    });
+  });
+}
+
+}  // namespace detail
+
+/// y[i] = x[rows[i]] with x [R, C], rows int32 or int64 of any shape, y [rows..., C];  dx[rows[i]] += dy[i];
+/// docs/math.md (20).  Throws DataError for a row outside [0, R).
+inline Tensor gather_rows(const Tensor& x, const Tensor& rows) {
+  detail::check_defined("gather_rows", "x", x);
+  detail::check_defined("gather_rows", "rows", rows);
+  check<ShapeError>(x.rank() == 2, "gather_rows: x must be [R, C], got ", x.shape());
+  return record("gather_rows", detail::copy_rows("gather_rows", "row", x, rows), {x},
+                [x = x.without_data(), rows = rows.detach()](const Tensor& dy, Accumulator& into) {
+    detail::scatter_rows("gather_rows", "row", dy, rows, -1, into.buffer(x));
+  });
+}
+
+}  // namespace hstu
