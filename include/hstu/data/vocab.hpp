@@ -56,7 +56,8 @@ class Vocabulary {
   static constexpr std::int32_t kPadding = 0;
   static constexpr std::int32_t kUnknown = 1;
 
-  explicit Vocabulary(bool with_unknown = false) : first_(with_unknown ? 2 : 1) {}
+  Vocabulary() = default;
+  explicit Vocabulary(bool with_unknown) : first_(with_unknown ? 2 : 1) {}
 
   /// The vocabulary whose real ids are `names` in this order.  Throws DataError on an empty or repeated name.
   static Vocabulary from_names(std::span<const std::string> names, bool with_unknown = false) {
@@ -111,7 +112,7 @@ class Vocabulary {
   }
 
  private:
-  std::int32_t first_;
+  std::int32_t first_ = 1;
   detail::TextIndex index_;
 };
 
