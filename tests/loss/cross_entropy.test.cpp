@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
-#include "reference/cross_entropy.hpp"
-
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 #include <catch2/generators/catch_generators_range.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+
 #include <hstu/autograd/gradcheck.hpp>
 #include <hstu/loss/cross_entropy.hpp>
+
+#include "reference/cross_entropy.hpp"
 
 using namespace hstu;
 using Catch::Matchers::ContainsSubstring;

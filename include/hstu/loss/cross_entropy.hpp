@@ -2,9 +2,10 @@
 // Cross-entropy over all items, from hidden states and item table, without the [T, V] logits.
 #pragma once
 #include <cmath>
+#include <limits>
+
 #include <hstu/autograd/backward.hpp>
 #include <hstu/loss/reduction.hpp>
-#include <limits>
 
 namespace hstu {
 
