@@ -11,6 +11,10 @@
 
 namespace hstu {
 
+/// End of the year 9999 in seconds since 1970: a later "second" is a millisecond in disguise, and differences of
+/// smaller ones never overflow.
+inline constexpr std::int64_t kLastTimestamp = 253402300799;
+
 /// What filter_ratings() keeps.  The defaults keep everything.
 struct FilterOptions {
   std::int64_t min_user_count = 0;                             ///< events a user must have
@@ -25,7 +29,7 @@ struct Ratings {
   std::vector<std::int32_t> user;         ///< from 0, in order of first appearance: an index into `users`
   std::vector<std::int32_t> item;         ///< from 1, in order of first appearance: an id of `items`
   std::vector<float> rating;              ///< finite
-  std::vector<std::int64_t> timestamp_s;  ///< seconds since 1970, not negative
+  std::vector<std::int64_t> timestamp_s;  ///< seconds since 1970, in [0, kLastTimestamp]
   std::vector<std::string> users;         ///< names
   Vocabulary items;
   std::string source;     ///< where the events come from, for reports

@@ -23,9 +23,6 @@ struct ReadOptions {
 
 namespace detail {
 
-/// 9999-12-31: a later "second" is a millisecond in disguise, and differences of smaller ones never overflow.
-inline constexpr std::int64_t kLastTimestamp = 253402300799;
-
 /// The whole of `text` as a decimal number; `error` is std::errc{} if it is one.
 template <class Number>
 Number parse_number(std::string_view text, std::errc& error) {

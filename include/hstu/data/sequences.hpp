@@ -2,9 +2,10 @@
 // Sequences: the events of each user in order of time, jagged; the rule for equal timestamps travels with them.
 #pragma once
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <numeric>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -145,6 +146,47 @@ inline Sequences make_sequences(const Ratings& ratings, TieRule rule = TieRule::
   sequences.source = ratings.source;
   sequences.filters = ratings.filters;
   return sequences;
+}
+
+/// Throws DataError, beginning with `origin`, unless offsets, columns, ids, times and user names fit together.
+inline void check_sequences(const Sequences& sequences, std::string_view origin = "sequences") {
+  const auto require = [&](bool holds, const auto&... fact) {
+    check<DataError>(holds, origin, ": expected ", fact...);
+  };
+  const auto num_events = sequences.num_events();
+  const auto& offsets = sequences.offsets;
+  require(!offsets.empty() && offsets.front() == 0, "offsets to begin with 0, got ",
+          offsets.empty() ? "none" : std::to_string(offsets.front()));
+  const auto descent = std::ranges::adjacent_find(offsets, std::greater<>{});
+  require(descent == offsets.end(), "ascending offsets, got a descent behind entry ", descent - offsets.begin());
+  require(offsets.back() == num_events, "offsets to end at the number of events ", num_events, ", got ",
+          offsets.back());
+  require(std::ssize(sequences.ratings) == num_events && std::ssize(sequences.timestamps_s) == num_events,
+          "columns of ", num_events, " events, got ", sequences.ratings.size(), " ratings and ",
+          sequences.timestamps_s.size(), " timestamps");
+  require(std::ssize(sequences.users) == sequences.num_users(), sequences.num_users(), " user names, got ",
+          sequences.users.size());
+  detail::TextIndex names;
+  for (const std::string& name : sequences.users) {
+    require(!names.find(name), "distinct user names, got ", quote_text(name), " twice");
+    names.add(name);
+  }
+  const Vocabulary& vocabulary = sequences.vocabulary;
+  for (std::int64_t user = 0; user < sequences.num_users(); ++user) {
+    const auto items = sequences.items_of(user);
+    const auto times = sequences.timestamps_of(user);
+    const auto ratings = sequences.ratings_of(user);
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      const auto at = [&] { return concat(" at event ", i, " of user ", user); };
+      if (items[i] < vocabulary.first_id() || items[i] >= vocabulary.size()) {
+        require(false, "items in [", vocabulary.first_id(), ", ", vocabulary.size(), "), got ", items[i], at());
+      }
+      if (!std::isfinite(ratings[i])) require(false, "finite ratings, got ", ratings[i], at());
+      if (times[i] < (i == 0 ? 0 : times[i - 1]) || times[i] > kLastTimestamp) {
+        require(false, "times in order, of the years 1970 to 9999, got ", times[i], at());
+      }
+    }
+  }
 }
 
 }  // namespace hstu
