@@ -76,7 +76,7 @@ inline std::filesystem::path resolve_target(const std::filesystem::path& path) {
 }  // namespace detail
 
 /// Puts `bytes` into `path`: temporary file in the same folder, write, fsync, close, rename, fsync of the folder.
-/// Throws IoError "path: call: reason"; the old file is then as before and the temporary file removed.  Only if the very
+/// Throws IoError "path: call: reason"; the old file is then as before and the temporary file removed.  Only where the
 /// last step fails (fsync of the folder) is the new content visible, complete, but perhaps not durable.
 inline void atomic_write(const std::filesystem::path& path, std::span<const std::byte> bytes) {
   const std::filesystem::path target = detail::resolve_target(path);

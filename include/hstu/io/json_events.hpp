@@ -50,7 +50,7 @@ class JsonCursor {
 };
 
 /// What nlohmann says without its prefix and without the token, which may be long or no text at all:
-/// "[json.exception.parse_error.101] parse error at line 1, column 3: syntax error while parsing value - invalid literal".
+/// "[json.exception.parse_error.101] parse error at line 1, column 3: syntax error while parsing value - ..."
 inline std::string syntax_reason(std::string_view what) {
   for (const std::string_view lead : {"] ", "parse error at line ", ": "}) {
     const std::size_t found = what.find(lead);
@@ -71,7 +71,7 @@ class JsonEvents : public nlohmann::json_sax<nlohmann::json> {
 };
 
 /// Sends the events of `text` (one JSON value, UTF-8, nothing after it) to `events`.
-/// Throws `Kind` "origin:line:column: reason" on what is no JSON or what `events` refuses; lines count from `first_line`.
+/// Throws `Kind` "origin:line:column: reason" on what is no JSON or what `events` refuses; lines begin at `first_line`.
 template <class Kind = DataError>
 void read_json(std::string_view text, std::string_view origin, JsonEvents& events, std::size_t first_line = 1) {
   const char* consumed = text.data();

@@ -35,7 +35,7 @@ class JsonLines {
   /// Makes all lines durable: call it before a checkpoint that relies on them.
   void sync() { file_.sync(); }
 
-  /// Rewrites the log at `path` with the lines for which `keep(json)` holds, in their bytes.  A last line without its end
+  /// Rewrites the log at `path` with the lines for which `keep(json)` holds, byte by byte.  A last line without its end
   /// (the process died in a write) is dropped.  A log that does not exist stays so.
   /// Throws DataError "path:line:column: ..." on a line that is no JSON, IoError if the system refuses.
   template <std::predicate<const nlohmann::json&> Keep>
@@ -44,8 +44,9 @@ class JsonLines {
     const std::string text = read_file(path, kMaxBytes);
     std::string kept;
     std::size_t number = 1;
-    for (std::size_t begin = 0, end = 0; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1, ++number) {
-      const std::string_view line(text.data() + begin, end + 1 - begin);
+    for (std::string_view rest = text; rest.find('\n') != std::string_view::npos; ++number) {
+      const std::string_view line = rest.substr(0, rest.find('\n') + 1);
+      rest.remove_prefix(line.size());
       if (keep(parse_json(line, path.string(), number))) kept += line;
     }
     if (kept.size() != text.size()) atomic_write(path, kept);

@@ -69,7 +69,7 @@ class PosixFile {
     }
   }
 
-  /// Waits until the data is on the disk.  A file system that cannot sync a folder says EINVAL, which is accepted there.
+  /// Waits until the data is on the disk.  A file system that cannot sync a folder says EINVAL: accepted for folders.
   void sync() {
     if (retry_interrupted([&] { return ::fsync(descriptor_); }) == 0) return;
     if (errno == EINVAL && S_ISDIR(status().st_mode)) return;

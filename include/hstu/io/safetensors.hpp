@@ -22,7 +22,7 @@ struct TensorFile {
 };
 
 inline constexpr std::uint64_t kMaxSafetensorsHeader = 100'000'000;            ///< limit of the format
-inline constexpr std::uint64_t kMaxTensorFileBytes = std::uint64_t{64} << 30U;  ///< refuses a wrong file, not a large one
+inline constexpr std::uint64_t kMaxTensorFileBytes = std::uint64_t{64} << 30U;  ///< refuses sparse or endless files
 
 namespace detail {
 

@@ -58,7 +58,7 @@ class SafetensorsHeader final : public JsonEvents {
     } else if (place_ == Place::tensor && key_ == "dtype") {
       dtype_ = to_dtype(value);
     } else {
-      refuse("the string " + in_quotes(value));
+      refuse(in_quotes(value));
     }
     return true;
   }
@@ -138,7 +138,7 @@ class SafetensorsHeader final : public JsonEvents {
       case Place::offsets: return "two numbers from 0 to 2^64-1";
       case Place::tensor: break;
     }
-    return key_ == "dtype" ? "a string" : "an array";
+    return key_ == "dtype" ? "'F32', 'F64', 'I32' or 'I64'" : "an array";
   }
   [[noreturn]] void refuse(const std::string& found) const {
     throw DataError(concat(where(), ": expected ", expected(), ", got ", found));
@@ -148,7 +148,7 @@ class SafetensorsHeader final : public JsonEvents {
     for (const DType dtype : {DType::float32, DType::float64, DType::int32, DType::int64}) {
       if (text == safetensors_name(dtype)) return dtype;
     }
-    throw DataError(concat("tensor ", in_quotes(name_), ": expected dtype F32, F64, I32 or I64, got ", in_quotes(text)));
+    refuse(in_quotes(text));
   }
 
   void add_tensor() {
