@@ -39,7 +39,7 @@ inline void set_num_threads(int count) {
 
 /// Calls body(i) for i in [0, count), each once, on any thread, in any order; returns when all are done.
 /// Results must not depend on the order: give every i its own output.  Inside another parallel_for it runs serially.
-/// The first exception thrown by a body is rethrown here after all have ended.
+/// If bodies throw, the exception of the smallest i is rethrown here after all have ended.
 template <class Body>
 void parallel_for(std::int64_t count, const Body& body) {
   if (count <= 1 || num_threads() == 1 || detail::inside_parallel_for) {
@@ -52,6 +52,7 @@ void parallel_for(std::int64_t count, const Body& body) {
 
   std::atomic<std::int64_t> next = 0;
   std::exception_ptr failure;
+  std::int64_t failed = count;
   std::mutex failure_mutex;
   const auto work = [&] {
     detail::inside_parallel_for = true;
@@ -60,7 +61,10 @@ void parallel_for(std::int64_t count, const Body& body) {
         body(i);
       } catch (...) {
         const std::lock_guard failure_lock(failure_mutex);
-        if (!failure) failure = std::current_exception();
+        if (i < failed) {
+          failed = i;
+          failure = std::current_exception();
+        }
       }
     }
     detail::inside_parallel_for = false;

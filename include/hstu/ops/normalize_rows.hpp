@@ -74,9 +74,8 @@ inline Tensor normalize_rows_forward(NormalizeRows& n, double eps) {
 /// With g = dy·gate·weight:  dx = rstd·(g − mean(g) − x̂·mean(g·x̂)),  dweight = Σ dy·gate·x̂,  dbias = Σ dy·gate,
 /// dgate = dy·(x̂·weight + bias); docs/math.md (15), (17).
 inline void normalize_rows_backward(const NormalizeRows& n, const Tensor& dy, Accumulator& into) {
-  const std::int64_t rows = num_rows(n.x);
+  const std::int64_t rows = n.x.numel() == 0 ? 0 : num_rows(n.x);  // no means of empty rows
   const std::int64_t cols = num_cols(n.x);
-  if (n.x.numel() == 0) return;
   Tensor dx = into.wants(n.x) ? empty_like(n.x) : Tensor();
   Tensor dgate = into.wants(n.gate) ? empty_like(n.x) : Tensor();
   Tensor dweight = into.wants(n.weight) ? into.buffer(n.weight) : Tensor();
