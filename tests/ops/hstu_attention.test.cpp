@@ -55,7 +55,7 @@ struct Problem {
       const bool shared = c.bias == Bias::shared;
       const auto rows = 2 * longest + 5;
       bias.position_table = leaf(shared ? Shape{rows} : Shape{rows, c.heads}, 4, 0.3);
-      bias.position_rows = std::make_shared<DistanceRows>(signed_distance_rows(longest + 3, SignedRow::key_minus_query));
+      bias.position_rows = std::make_shared<DistanceRows>(signed_distance_rows(longest + 3));
       bias.time_table = leaf(shared ? Shape{41} : Shape{41, c.heads}, 5, 0.3);
       bias.time_runs = std::make_shared<TimeRuns>(make_time_runs(offsets, query_times, key_times, borders));
     } else if (c.bias == Bias::dense) {

@@ -24,16 +24,13 @@ inline DistanceRows linear_distance_rows(std::int64_t max_seq_len, std::int64_t 
   return rows;
 }
 
-enum class SignedRow { query_minus_key, key_minus_query };
-
-/// One row per signed distance, table of 2·max_seq_len − 1 rows: row = max_seq_len − 1 ± (i − j).
-/// Source: torch-rechub 0.9.0 (query − key), Meta's research code (key − query).
-inline DistanceRows signed_distance_rows(std::int64_t max_seq_len, SignedRow sign) {
+/// One row per signed distance, table of 2·max_seq_len − 1 rows: row = max_seq_len − 1 + j − i.
+/// Source: Meta's research code and torch-rechub 0.9.0.
+inline DistanceRows signed_distance_rows(std::int64_t max_seq_len) {
   check<ConfigError>(max_seq_len >= 1, "position buckets: max_seq_len must be positive, got ", max_seq_len);
   DistanceRows rows(static_cast<std::size_t>(max_seq_len));
   for (std::int64_t d = 0; d < max_seq_len; ++d) {
-    rows[static_cast<std::size_t>(d)] =
-        static_cast<std::int32_t>(max_seq_len - 1 + (sign == SignedRow::query_minus_key ? d : -d));
+    rows[static_cast<std::size_t>(d)] = static_cast<std::int32_t>(max_seq_len - 1 - d);
   }
   return rows;
 }

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+// One description of every model this library reproduces.
+#pragma once
+#include <cstdint>
+
+#include <hstu/ops/time_buckets.hpp>
+
+namespace hstu {
+
+/// Whose layer: torch-rechub 0.1.0 (softmax, sigmoid gate, FFN), torch-rechub 0.9.0 (SiLU, weighted norms) or Meta's
+/// research code (SiLU, norms without weights).
+enum class LayerKind { rechub_0_1, rechub_0_9, meta };
+
+/// Position part of the attention bias: none; linear buckets of |i − j| (torch-rechub 0.1.0); one row per signed
+/// distance (torch-rechub 0.9.0, Meta); directional logarithmic buckets (T5).
+enum class PositionBias { none, linear, signed_distance, directional_log };
+
+/// Time part of the attention bias, per pair of events: none; |tᵢ − tⱼ| (torch-rechub 0.9.0); |tᵢ₊₁ − tⱼ|, the time
+/// of the event to predict against the key's (Meta).
+enum class TimeBias { none, own_time, query_time };
+
+enum class InitKind { xavier_uniform, truncated_normal };
+
+struct HstuConfig {
+  LayerKind layer = LayerKind::meta;
+  std::int64_t num_items = 0;  ///< rows of the item table, padding included
+  std::int64_t d_model = 50;
+  std::int64_t num_heads = 1;
+  std::int64_t dqk = 50;
+  std::int64_t dv = 50;
+  std::int64_t num_layers = 2;
+  std::int64_t max_seq_len = 200;  ///< rows of the position embedding; divisor of SiLU attention
+  double dropout = 0.2;
+
+  PositionBias position_bias = PositionBias::signed_distance;
+  std::int64_t num_position_buckets = 32;  ///< linear and directional_log
+  TimeBias time_bias = TimeBias::query_time;
+  std::int64_t num_time_buckets = 128;
+  TimeFunction time_function = TimeFunction::log;
+  TimeUnit time_unit = TimeUnit::seconds;
+  double time_divisor = 0.301;
+
+  bool use_time_embedding = false;    ///< adds a row per bucket of the age to the input
+  bool scale_input_embedding = true;  ///< item embedding × √d_model
+  bool concat_ua = false;             ///< Meta: output projection sees [u, a, u·a] instead of u·a
+  bool tie_embeddings = true;         ///< scores against the item table, else against an output projection
+  bool use_output_bias = false;
+  bool l2_scores = true;              ///< hidden states and item rows are L2-normalised before scoring
+  double temperature = 0.05;          ///< scores are divided by it
+  double layer_norm_eps = 1e-6;
+  double l2_eps = 1e-6;
+  InitKind init = InitKind::truncated_normal;  ///< of the item table
+};
+
+/// Throws ConfigError, naming the field, if the description is not a model.
+inline void validate(const HstuConfig& c) {
+  const auto positive = [](const char* name, std::int64_t value, std::int64_t limit) {
+    check<ConfigError>(value >= 1 && value <= limit, "config: ", name, " must be in [1, ", limit, "], got ", value);
+  };
+  positive("num_items", c.num_items, std::int64_t{1} << 31);
+  positive("d_model", c.d_model, 1 << 16);
+  positive("num_heads", c.num_heads, 1 << 10);
+  positive("dqk", c.dqk, 1 << 14);
+  positive("dv", c.dv, 1 << 14);
+  positive("num_layers", c.num_layers, 1 << 12);
+  positive("max_seq_len", c.max_seq_len, 1 << 22);
+  positive("num_position_buckets", c.num_position_buckets, 1 << 20);
+  positive("num_time_buckets", c.num_time_buckets, (1 << 20) - 1);
+  check<ConfigError>(c.dropout >= 0 && c.dropout < 1, "config: dropout must be in [0, 1), got ", c.dropout);
+  check<ConfigError>(c.temperature > 0 && c.temperature < 1e6, "config: temperature must be positive, got ",
+                     c.temperature);
+  check<ConfigError>(c.time_divisor > 0 && c.time_divisor < 1e9, "config: time_divisor must be positive, got ",
+                     c.time_divisor);
+  check<ConfigError>(c.layer_norm_eps > 0 && c.l2_eps > 0, "config: layer_norm_eps and l2_eps must be positive, got ",
+                     c.layer_norm_eps, " and ", c.l2_eps);
+  check<ConfigError>(!c.concat_ua || c.layer == LayerKind::meta, "config: concat_ua belongs to the layer meta");
+  check<ConfigError>(c.layer != LayerKind::rechub_0_1 || c.time_bias == TimeBias::none,
+                     "config: the layer rechub-0.1 has no time bias, got time_bias other than none");
+}
+
+}  // namespace hstu

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+// The model: input embeddings, a stack of layers of one kind, scores of items.
+#pragma once
+#include <cmath>
+#include <variant>
+
+#include <hstu/model/meta_layer.hpp>
+#include <hstu/model/rechub01_layer.hpp>
+#include <hstu/model/rechub09_layer.hpp>
+#include <hstu/ops/embedding.hpp>
+#include <hstu/ops/l2_normalize.hpp>
+
+namespace hstu {
+
+/// What hidden states are scored against: logits = (hidden·tableᵀ + bias) / temperature.
+struct ItemScorer {
+  Tensor table;  ///< [V, D]
+  Tensor bias;   ///< [V] or absent
+  double temperature = 1.0;
+};
+
+/// items, positions, ages [T] → x [T,D] → layers → hidden [T,D] → scores [T,V]
+class HstuModel {
+ public:
+  using Layer = std::variant<Rechub01Layer, Rechub09Layer, MetaLayer>;
+
+  /// Parameters are drawn from `seed` as the reproduced model initialises them.
+  explicit HstuModel(const HstuConfig& config, std::uint64_t seed = 0, DType dtype = DType::float32)
+      : config_((validate(config), config)), lookup_(config) {
+    Initializer init(seed, dtype);
+    const std::int64_t V = config.num_items;
+    const std::int64_t D = config.d_model;
+    const bool is_meta = config.layer == LayerKind::meta;
+    const bool is_01 = config.layer == LayerKind::rechub_0_1;
+    items_ = config.init == InitKind::xavier_uniform ? init.xavier_uniform({V, D}) : init.truncated_normal({V, D}, 0.02);
+    if (config.layer == LayerKind::rechub_0_9) items_.rows(0, 1).fill_zero();  // the padding row
+    positions_ = is_meta ? init.xavier_normal({config.max_seq_len, D}) : init.xavier_uniform({config.max_seq_len, D});
+    if (config.use_time_embedding) {
+      ages_ = init.xavier_uniform({config.num_time_buckets + (is_01 ? 1 : 0), D});
+    }
+    for (std::int64_t i = 0; i < config.num_layers; ++i) {
+      switch (config.layer) {
+        case LayerKind::rechub_0_1: layers_.emplace_back(Rechub01Layer(config, init)); break;
+        case LayerKind::rechub_0_9: layers_.emplace_back(Rechub09Layer(config, init)); break;
+        case LayerKind::meta: layers_.emplace_back(MetaLayer(config, init)); break;
+      }
+    }
+    if (is_01 && num_position_rows(config) > 0) {
+      shared_tables_.position = init.zeros({num_position_rows(config), config.num_heads});
+    }
+    if (!config.tie_embeddings) {
+      output_.weight = init.xavier_uniform({V, D});
+      if (config.use_output_bias) output_.bias = init.zeros({V});
+    } else if (config.use_output_bias) {
+      output_.bias = init.zeros({V});
+    }
+  }
+
+  const HstuConfig& config() const { return config_; }
+  DType dtype() const { return items_.dtype(); }
+  const Tensor& item_table() const { return items_; }
+  /// The layers one by one, for tests and research.
+  const std::vector<Layer>& layers() const { return layers_; }
+
+  /// All parameters, in a fixed order, under the names of the PyTorch model.
+  ParameterList parameters() const {
+    const bool is_meta = config_.layer == LayerKind::meta;
+    ParameterList list;
+    list.push_back({is_meta ? "_embedding_module._item_emb.weight" : "token_embedding.weight", items_});
+    list.push_back({is_meta ? "_input_features_preproc._pos_emb.weight" : "position_embedding.weight", positions_});
+    if (ages_.defined()) list.push_back({"time_embedding.weight", ages_});
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+      const std::string prefix = concat(is_meta ? "_hstu._attention_layers." : "hstu_block.layers.", i);
+      std::visit([&](const auto& layer) { layer.list(prefix, list); }, layers_[i]);
+    }
+    if (shared_tables_.position.defined()) list.push_back({"rel_pos_bias.rel_pos_bias_table", shared_tables_.position});
+    if (!config_.tie_embeddings) output_.list("output_projection", list);
+    else if (output_.bias.defined()) list.push_back({"output_bias", output_.bias});
+    return list;
+  }
+
+  /// Final hidden state of every token, [T, D]; L2-normalised if the config says so.
+  /// Throws DataError for an item outside the table or a sequence longer than max_seq_len.
+  Tensor hidden(const JaggedBatch& batch, ForwardContext& context) const {
+    check_batch(batch);
+    const RelativeBias bias = shared_tables_.in(lookup_.of(batch));
+    Tensor x = dropout(embed(batch), config_.dropout, context);
+    for (const Layer& layer : layers_) {
+      if (const auto* l = std::get_if<Rechub01Layer>(&layer)) x = (*l)(x, batch.offsets, bias, context);
+      else if (const auto* m = std::get_if<MetaLayer>(&layer)) x = (*m)(x, batch.offsets, bias, context);
+      else x = x + std::get<Rechub09Layer>(layer)(x, batch.offsets, bias, context);
+    }
+    return config_.l2_scores ? l2_normalize(x, config_.l2_eps) : x;
+  }
+
+  ItemScorer scorer() const {
+    const Tensor& table = config_.tie_embeddings ? items_ : output_.weight;
+    return {config_.l2_scores ? l2_normalize(table, config_.l2_eps) : table, output_.bias, config_.temperature};
+  }
+
+  /// Scores of all items, [T, V].
+  Tensor scores(const Tensor& hidden_states) const {
+    const ItemScorer s = scorer();
+    const Tensor logits = linear(hidden_states, s.table, s.bias);
+    return s.temperature == 1.0 ? logits : scale(logits, 1.0 / s.temperature);
+  }
+
+ private:
+  void check_batch(const JaggedBatch& batch) const {
+    for (const std::int32_t position : batch.positions.values<std::int32_t>()) {
+      check<DataError>(position >= 0 && position < config_.max_seq_len, "hstu: sequence too long: position ", position,
+                       ", the model has max_seq_len ", config_.max_seq_len);
+    }
+  }
+  Tensor embed(const JaggedBatch& batch) const {
+    Tensor x = embedding(items_, batch.items, 0);
+    if (config_.scale_input_embedding) x = scale(x, std::sqrt(static_cast<double>(config_.d_model)));
+    x = x + embedding(positions_, batch.positions);
+    return ages_.defined() ? x + embedding(ages_, age_buckets(batch), padding_age()) : x;
+  }
+  /// torch-rechub 0.1.0 keeps bucket 0 as the padding row of the time embedding.
+  std::int64_t padding_age() const { return config_.layer == LayerKind::rechub_0_1 ? 0 : -1; }
+  Tensor age_buckets(const JaggedBatch& batch) const {
+    const TimeBucketOptions options{.function = config_.time_function,
+                                    .unit = config_.time_unit,
+                                    .divisor = config_.time_divisor,
+                                    .max_bucket = config_.num_time_buckets - 1};
+    Tensor buckets(batch.ages_s.shape(), DType::int64);
+    std::ranges::transform(batch.ages_s.values<std::int64_t>(), buckets.mutable_data<std::int64_t>(),
+                           [&](std::int64_t age_s) { return time_bucket(age_s, options); });
+    return buckets;
+  }
+
+  HstuConfig config_;
+  BiasLookup lookup_;
+  Tensor items_, positions_, ages_;
+  std::vector<Layer> layers_;
+  BiasTables shared_tables_;
+  Linear output_;
+};
+
+}  // namespace hstu

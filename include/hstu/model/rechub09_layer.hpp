@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+// The layer of torch-rechub 0.9.0: equations 2 to 4 of the HSTU paper with weighted norms and per-head bias tables.
+#pragma once
+#include <cmath>
+
+#include <hstu/model/bias_tables.hpp>
+#include <hstu/nn/layers.hpp>
+#include <hstu/ops/activation.hpp>
+#include <hstu/ops/columns.hpp>
+#include <hstu/ops/gate.hpp>
+#include <hstu/ops/hstu_attention.hpp>
+
+namespace hstu {
+
+/// x [T,D] → norm_in → SiLU(proj1) → q,k [T,H·Dqk], u,v [T,H·Dv] → SiLU attention / max_seq_len → norm_attn(·)·u
+///         → dropout → proj2 [T,D].  The residual is the block's.   Source: torch-rechub 0.9.0, HSTULayer.
+class Rechub09Layer {
+ public:
+  Rechub09Layer(const HstuConfig& c, Initializer& init)
+      : heads_(c.num_heads), qk_width_(c.num_heads * c.dqk), v_width_(c.num_heads * c.dv),
+        alpha_(1.0 / std::sqrt(static_cast<double>(c.dqk))), normalizer_(static_cast<double>(c.max_seq_len)),
+        dropout_(c.dropout) {
+    const std::int64_t D = c.d_model;
+    norm_in_ = LayerNorm::make(D, init);
+    proj1_ = {init.xavier_uniform({2 * qk_width_ + 2 * v_width_, D}), init.zeros({2 * qk_width_ + 2 * v_width_})};
+    if (const std::int64_t rows = num_position_rows(c); rows > 0) {
+      tables_.position = init.uniform_by_count({rows, heads_}, rows);
+    }
+    if (c.time_bias != TimeBias::none) {
+      tables_.time = init.uniform_by_count({c.num_time_buckets + 1, heads_}, c.num_time_buckets + 1);
+    }
+    norm_attn_ = LayerNorm::make(v_width_, init);
+    proj2_ = {init.xavier_uniform({D, v_width_}), init.zeros({D})};
+  }
+
+  Tensor operator()(const Tensor& x, const Tensor& offsets, const RelativeBias& lookup,
+                    ForwardContext& context) const {
+    const auto parts = split_columns(silu(proj1_(norm_in_(x))), {qk_width_, qk_width_, v_width_, v_width_});
+    const Tensor attended =
+        hstu_attention(parts[0], parts[1], parts[3], offsets, tables_.in(lookup),
+                       {.num_heads = heads_, .alpha = alpha_, .normalizer = normalizer_});
+    const Tensor gated = norm_gate(attended, parts[2], norm_attn_.weight, norm_attn_.bias, norm_attn_.eps);
+    return proj2_(dropout(gated, dropout_, context));
+  }
+
+  void list(const std::string& prefix, ParameterList& into) const {
+    norm_in_.list(prefix + ".norm_in", into);
+    proj1_.list(prefix + ".proj1", into);
+    tables_.list(prefix + ".rab.pos_w", prefix + ".rab.ts_w", into);
+    norm_attn_.list(prefix + ".norm_attn", into);
+    proj2_.list(prefix + ".proj2", into);
+  }
+
+ private:
+  std::int64_t heads_, qk_width_, v_width_;
+  double alpha_, normalizer_, dropout_;
+  LayerNorm norm_in_, norm_attn_;
+  Linear proj1_, proj2_;
+  BiasTables tables_;
+};
+
+}  // namespace hstu

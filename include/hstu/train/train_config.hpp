@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+// How a model is trained: loss, optimizer, schedule, batches, validation.
+#pragma once
+#include <string>
+
+#include <hstu/model/config.hpp>
+#include <hstu/optim/schedule.hpp>
+
+namespace hstu {
+
+/// sampled_softmax: next item against random negatives at every token (Meta); next_item: cross-entropy over all items
+/// at every token (torch-rechub 0.9.0); last_item: the same at the last token only (torch-rechub 0.1.0).
+enum class LossKind { sampled_softmax, next_item, last_item };
+
+enum class OptimizerKind { sgd, adam, adamw };
+
+/// users: one causal pass per user trains every token.  windows: every prefix of a user is a left-padded sample of its
+/// own, as torch-rechub makes them; many times slower, there for the reproduction.
+enum class SampleKind { users, windows };
+
+struct TrainConfig {
+  LossKind loss = LossKind::sampled_softmax;
+  std::int64_t num_negatives = 128;  ///< sampled_softmax, per token
+  SampleKind samples = SampleKind::users;
+  std::int64_t max_history = 200;    ///< the most recent events a user's pass sees
+  std::int64_t batch_size = 128;     ///< users or windows per step
+
+  OptimizerKind optimizer = OptimizerKind::adamw;
+  double learning_rate = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.98;
+  double eps = 1e-8;
+  double weight_decay = 0.0;
+  double momentum = 0.0;      ///< sgd
+  double max_grad_norm = 0.0; ///< gradients are scaled down to this norm; 0: never
+  std::int64_t warmup_steps = 0;
+  Decay decay = Decay::constant;
+  double min_learning_rate = 0.0;  ///< cosine ends here
+
+  std::int64_t epochs = 101;
+  bool validate = false;      ///< hold out the second-last event too, and keep the epoch that predicts it best
+  std::string metric = "ndcg@10";  ///< of the validation: hr@K, ndcg@K, mrr or loss
+  std::int64_t patience = 0;  ///< stop after this many epochs without a better metric; 0: never
+  std::uint64_t seed = 0;
+};
+
+inline void validate(const TrainConfig& c) {
+  const auto positive = [](const char* name, std::int64_t value) {
+    check<ConfigError>(value >= 1 && value <= (std::int64_t{1} << 31), "config: ", name, " must be at least 1, got ",
+                       value);
+  };
+  positive("num_negatives", c.num_negatives);
+  positive("max_history", c.max_history);
+  positive("batch_size", c.batch_size);
+  positive("epochs", c.epochs);
+  const auto not_negative = [](const char* name, double value) {
+    check<ConfigError>(value >= 0 && value < 1e9, "config: ", name, " must not be negative, got ", value);
+  };
+  not_negative("learning_rate", c.learning_rate);
+  not_negative("weight_decay", c.weight_decay);
+  not_negative("max_grad_norm", c.max_grad_norm);
+  not_negative("min_learning_rate", c.min_learning_rate);
+  not_negative("warmup_steps", static_cast<double>(c.warmup_steps));
+  not_negative("patience", static_cast<double>(c.patience));
+  check<ConfigError>(c.min_learning_rate <= c.learning_rate, "config: min_learning_rate ", c.min_learning_rate,
+                     " is above learning_rate ", c.learning_rate);
+  check<ConfigError>(c.patience == 0 || c.validate, "config: patience needs validate = true");
+  check<ConfigError>(c.samples == SampleKind::users || c.loss != LossKind::sampled_softmax,
+                     "config: samples = windows trains with the loss next_item or last_item");
+}
+
+/// All that a run is made of.
+struct Config {
+  HstuConfig model;
+  TrainConfig train;
+};
+
+/// Throws ConfigError, naming the fields, if one part contradicts itself or the other.
+inline void validate(const Config& c) {
+  validate(c.model);
+  validate(c.train);
+  check<ConfigError>(c.train.max_history <= c.model.max_seq_len, "config: max_history ", c.train.max_history,
+                     " exceeds max_seq_len ", c.model.max_seq_len);
+  check<ConfigError>(c.train.loss != LossKind::sampled_softmax || (c.model.tie_embeddings && !c.model.use_output_bias),
+                     "config: loss = sampled_softmax needs tie_embeddings = true and use_output_bias = false");
+}
+
+}  // namespace hstu
