@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Reverse mode: one iterative topological walk from the loss to the parameters.
 #pragma once
-#include <map>
+#include <ranges>
 #include <unordered_map>
 
 #include <hstu/autograd/node.hpp>
@@ -112,14 +112,15 @@ inline void run_backward(const Tensor& y, const Tensor& dy, Gradients* leaves) {
   check<Error>(y.needs_grad(), "backward: the tensor does not depend on any parameter");
   check<ShapeError>(dy.shape() == y.shape() && dy.dtype() == y.dtype(), "backward: gradient must be ", y.dtype(),
                     y.shape(), ", got ", dy.dtype(), dy.shape());
+  const std::vector<Node*> order = topological_order(y.node().get());
+  for (const Node* node : std::views::reverse(order)) {  // before the first gradient moves, so that a refused walk changes nothing
+    check<Error>(static_cast<bool>(node->backward), node->op, ": backward ran through this graph before and freed it");
+  }
   Accumulator into(leaves);
   into.add(y, dy);
-  const std::vector<Node*> order = topological_order(y.node().get());
-  for (auto it = order.rbegin(); it != order.rend(); ++it) {
-    Node& node = **it;
-    check<Error>(static_cast<bool>(node.backward), node.op, ": backward ran through this graph before and freed it");
-    const Tensor grad = std::exchange(node.grad, Tensor());
-    const BackwardFunction backward = std::exchange(node.backward, nullptr);
+  for (Node* node : std::views::reverse(order)) {
+    const Tensor grad = std::exchange(node->grad, Tensor());
+    const BackwardFunction backward = std::exchange(node->backward, nullptr);
     if (grad.defined()) backward(grad, into);
   }
 }

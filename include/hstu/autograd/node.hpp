@@ -74,6 +74,7 @@ class NoGrad {
 
 /// Makes `x` a leaf whose gradient is wanted.  Handles copied from it afterwards share the gradient.
 inline Tensor parameter(Tensor x) {
+  check<ShapeError>(x.defined(), "parameter: the tensor is undefined");
   check<ShapeError>(is_floating(x.dtype()), "parameter: expected float32 or float64, got ", x.dtype());
   auto node = std::make_shared<Node>();
   node->op = "parameter";

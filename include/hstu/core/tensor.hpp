@@ -149,10 +149,12 @@ class Tensor {
   bool owns_data_alone() const { return storage_.use_count() == 1; }
 
  private:
-  std::byte* bytes_begin() const { return storage_->data() + offset_bytes_; }
+  std::byte* bytes_begin() const {
+    check<ShapeError>(defined(), "tensor: no data: the tensor is undefined");
+    return storage_->data() + offset_bytes_;
+  }
   template <class Scalar>
   Scalar* typed() const {
-    check<ShapeError>(defined(), "tensor: no data: the tensor is undefined");
     check<ShapeError>(dtype_of<Scalar>() == dtype_, "tensor: expected ", dtype_of<Scalar>(), ", got ", dtype_);
     return reinterpret_cast<Scalar*>(bytes_begin());
   }
