@@ -35,7 +35,8 @@ TEST_CASE("gradcheck: accepts a right gradient", "[autograd][gradcheck][property
   REQUIRE(result.worst < 0.01);
 }
 
-TEST_CASE("gradcheck: rejects gradients that are off by 1 %, of the wrong sign or missing", "[autograd][gradcheck][errors]") {
+TEST_CASE("gradcheck: rejects gradients that are off by 1 %, of the wrong sign or missing",
+          "[autograd][gradcheck][errors]") {
   for (const double factor : {1.01, 0.99, -1.0, 2.0, 0.0}) {
     INFO("factor " << factor);
     const GradcheckResult result = check_square(factor);
@@ -75,9 +76,11 @@ TEST_CASE("gradcheck: leaves the inputs as they were", "[autograd][gradcheck][pr
   REQUIRE(x.to_vector<double>() == before);
 }
 
-TEST_CASE("gradcheck: an input without influence has gradient 0; constants are left out", "[autograd][gradcheck][property]") {
+TEST_CASE("gradcheck: an input without influence has gradient 0; constants are left out",
+          "[autograd][gradcheck][property]") {
   const auto first_only = [](const auto& in) { return in[0] * in[1]; };
-  REQUIRE(gradcheck(first_only, {parameter(random_input({3}, 1)), random_input({3}, 2), parameter(random_input({3}, 3))}).ok);
+  REQUIRE(gradcheck(first_only,
+                    {parameter(random_input({3}, 1)), random_input({3}, 2), parameter(random_input({3}, 3))}).ok);
 }
 
 TEST_CASE("gradcheck: float32 parameters are refused", "[autograd][gradcheck][errors]") {

@@ -88,7 +88,8 @@ TEST_CASE("Gradients: cleared buffers keep their memory", "[autograd][gradients]
   REQUIRE(gradients.of(x).data<float>() == before);
 }
 
-TEST_CASE("Gradients: workers share parameters and give the same bits for 1 to 8 threads", "[autograd][gradients][property]") {
+TEST_CASE("Gradients: workers share parameters and give the same bits for 1 to 8 threads",
+          "[autograd][gradients][property]") {
   const Tensor weight = parameter(random_input({7, 5}, 1).to(DType::float32));
   const Tensor bias = parameter(random_input({7}, 2).to(DType::float32));
   const auto run = [&] {
