@@ -105,6 +105,7 @@ void visit_fields(ConfigType& c, const Visit& visit) {
   visit("validate", c.train.validate);
   visit("metric", c.train.metric);
   visit("patience", c.train.patience);
+  visit("test_every", c.train.test_every);
   visit("seed", c.train.seed);
 }
 

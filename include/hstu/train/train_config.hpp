@@ -41,6 +41,7 @@ struct TrainConfig {
   bool validate = false;      ///< hold out the second-last event too, and keep the epoch that predicts it best
   std::string metric = "ndcg@10";  ///< of the validation: hr@K, ndcg@K, mrr or loss
   std::int64_t patience = 0;  ///< stop after this many epochs without a better metric; 0: never
+  std::int64_t test_every = 0;  ///< log test metrics every so many epochs, for curves; never used to choose; 0: never
   std::uint64_t seed = 0;
 };
 
@@ -62,6 +63,7 @@ inline void validate(const TrainConfig& c) {
   not_negative("min_learning_rate", c.min_learning_rate);
   not_negative("warmup_steps", static_cast<double>(c.warmup_steps));
   not_negative("patience", static_cast<double>(c.patience));
+  not_negative("test_every", static_cast<double>(c.test_every));
   check<ConfigError>(c.min_learning_rate <= c.learning_rate, "config: min_learning_rate ", c.min_learning_rate,
                      " is above learning_rate ", c.learning_rate);
   check<ConfigError>(c.patience == 0 || c.validate, "config: patience needs validate = true");

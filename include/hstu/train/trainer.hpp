@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: MIT
+// Trainer: steps and epochs over chunks of users, with the same bits for any number of threads.
+#pragma once
+#include <chrono>
+#include <numeric>
+
+#include <hstu/metrics/evaluate.hpp>
+#include <hstu/optim/adam.hpp>
+#include <hstu/optim/clip.hpp>
+#include <hstu/optim/sgd.hpp>
+#include <hstu/train/checkpoint.hpp>
+#include <hstu/train/config_json.hpp>
+#include <hstu/train/gradient_sum.hpp>
+#include <hstu/train/objective.hpp>
+#include <hstu/train/training_units.hpp>
+
+namespace hstu {
+
+enum class Split { validation, test };
+
+/// Where an epoch stands after a step.
+struct Progress {
+  std::int64_t epoch = 0;  ///< from 1
+  std::int64_t epochs = 0;
+  std::int64_t step = 0;   ///< of this epoch, from 1
+  std::int64_t steps = 0;
+  double loss = 0.0;       ///< mean over the epoch so far
+};
+
+struct EpochResult {
+  std::int64_t epoch = 0;  ///< from 1
+  double loss = 0.0;       ///< mean per predicted item
+  std::int64_t predictions = 0;
+  double seconds = 0.0;    ///< spent in this process
+  double learning_rate = 0.0;  ///< of the last step
+};
+
+/// Trains one model on one set of sequences.
+///
+/// A step cuts its batch into chunks of users by tokens, whatever the number of threads.  A worker runs forward and
+/// backward of the whole model on a chunk with single-threaded autograd, into the chunk's own gradient buffer; buffers
+/// are summed in order.  Order of users, dropout and negatives are functions of (seed, epoch or step, place), so a run
+/// that stops after any step and goes on from its checkpoint gives the bits of an uninterrupted one.
+class Trainer {
+ public:
+  /// config.model.num_items may be 0: it is taken from the data.
+  Trainer(Config config, std::shared_ptr<const Sequences> sequences)
+      : sequences_(std::move(sequences)), config_(with_items(std::move(config), *sequences_)),
+        model_(config_.model, config_.train.seed), parameters_(model_.parameters()), units_(sequences_, config_),
+        split_(leave_last_out(*sequences_)), gradients_(parameters_), optimizer_(make_optimizer()) {}
+
+  const Config& config() const { return config_; }
+  const HstuModel& model() const { return model_; }
+  const Sequences& sequences() const { return *sequences_; }
+  std::int64_t finished_epochs() const { return epoch_; }
+  std::int64_t steps_per_epoch() const {
+    return (units_.size() + config_.train.batch_size - 1) / config_.train.batch_size;
+  }
+
+  /// Trains on the next batch.  Throws NumericError, with parameters unchanged, if the loss or a gradient is not finite.
+  Progress step() {
+    const std::int64_t first = batch_ * config_.train.batch_size;
+    if (batch_ == 0) start_epoch();
+    const std::int64_t last = std::min(first + config_.train.batch_size, units_.size());
+    train_on(std::span(order_).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(last - first)));
+    ++batch_;
+    const Progress progress{epoch_ + 1, config_.train.epochs, batch_, steps_per_epoch(), mean_loss()};
+    return progress;
+  }
+
+  /// Trains to the end of the current epoch.  `on_step` may return false to stop early; the result is then empty.
+  EpochResult train_one_epoch(const std::function<bool(const Progress&)>& on_step = {}) {
+    const auto begin = std::chrono::steady_clock::now();
+    while (batch_ < steps_per_epoch()) {
+      const Progress progress = step();
+      if (on_step && !on_step(progress)) return {};
+    }
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
+    ++epoch_;
+    batch_ = 0;
+    return {epoch_, mean_loss(), loss_count_, elapsed.count(), learning_rate_};
+  }
+
+  /// Full ranking of the held-out events; see evaluate().
+  Evaluation evaluate(Split split, bool keep_seen = false) const {
+    return hstu::evaluate(model_, *sequences_, split == Split::test ? split_.test : split_.validation,
+                          {.max_history = config_.train.max_history, .keep_seen = keep_seen});
+  }
+
+  /// Everything needed to go on after the last step.
+  Checkpoint checkpoint() const {
+    Checkpoint saved;
+    saved.weights = weights();
+    saved.optimizer.tensors = optimizer_->state();
+    saved.state = {{"epoch", epoch_}, {"batch", batch_}, {"step", step_}, {"loss_sum", loss_sum_},
+                   {"loss_count", loss_count_}};
+    return saved;
+  }
+  /// Copies of the parameters, with the configuration as metadata.
+  TensorFile weights() const {
+    TensorFile file;
+    for (const NamedParameter& p : parameters_) file.tensors.emplace(p.name, p.value.clone());
+    file.metadata["config"] = to_json(config_).dump();
+    return file;
+  }
+  /// Goes back to a checkpoint of the same configuration.  Throws CheckpointError if it does not fit; the trainer is
+  /// then unchanged.
+  void restore(const Checkpoint& saved);
+
+ private:
+  static Config with_items(Config config, const Sequences& sequences) {
+    if (config.model.num_items == 0) config.model.num_items = sequences.vocabulary.size();
+    check<ConfigError>(config.model.num_items == sequences.vocabulary.size(), "config: num_items is ",
+                       config.model.num_items, ", the data has ", sequences.vocabulary.size(), " with padding");
+    validate(config);
+    return config;
+  }
+  std::unique_ptr<Optimizer> make_optimizer() const {
+    const TrainConfig& c = config_.train;
+    const AdamOptions adam{.beta1 = c.beta1, .beta2 = c.beta2, .eps = c.eps, .weight_decay = c.weight_decay};
+    switch (c.optimizer) {
+      case OptimizerKind::sgd:
+        return std::make_unique<Sgd>(parameters_, SgdOptions{.momentum = c.momentum, .weight_decay = c.weight_decay});
+      case OptimizerKind::adam: return std::make_unique<Adam>(parameters_, adam);
+      case OptimizerKind::adamw: break;
+    }
+    return std::make_unique<AdamW>(parameters_, adam);
+  }
+  double mean_loss() const { return loss_count_ == 0 ? 0.0 : loss_sum_ / static_cast<double>(loss_count_); }
+
+  void start_epoch() {
+    shuffle_units();
+    loss_sum_ = 0.0;
+    loss_count_ = 0;
+  }
+  void shuffle_units() {
+    order_.resize(static_cast<std::size_t>(units_.size()));
+    std::iota(order_.begin(), order_.end(), std::int64_t{0});
+    shuffle(order_, RandomStream{.seed = config_.train.seed,
+                                 .step = static_cast<std::uint32_t>(epoch_),
+                                 .site = kSiteUserOrder});
+  }
+
+  void train_on(std::span<const std::int64_t> units) {
+    const auto chunks = detail::make_chunks(std::ssize(units), [&](std::int64_t i) {
+      return units_.length(units[static_cast<std::size_t>(i)]);
+    });
+    std::vector<JaggedBatch> batches(chunks.size());
+    std::vector<std::int64_t> counts(chunks.size());
+    parallel_for(std::ssize(chunks), [&](std::int64_t c) {
+      const auto i = static_cast<std::size_t>(c);
+      batches[i] = units_.batch(
+          units.subspan(static_cast<std::size_t>(chunks[i].begin), static_cast<std::size_t>(chunks[i].size())));
+      counts[i] = count_losses(batches[i], config_.train.loss);
+    });
+    const std::int64_t count = std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+    std::vector<std::int64_t> first_token(chunks.size(), 0);
+    for (std::size_t c = 1; c < chunks.size(); ++c) first_token[c] = first_token[c - 1] + batches[c - 1].tokens();
+
+    std::vector<double> losses(chunks.size(), 0.0);
+    gradients_.prepare(chunks.size());
+    parallel_for(std::ssize(chunks), [&](std::int64_t c) {
+      const auto i = static_cast<std::size_t>(c);
+      ForwardContext context{.is_training = true,
+                             .seed = config_.train.seed,
+                             .step = static_cast<std::uint32_t>(step_),
+                             .first_token = first_token[i]};
+      const Tensor loss = training_loss(model_, batches[i], config_.train, context);
+      losses[i] = loss.item();
+      if (loss.needs_grad()) backward(loss, gradients_.chunk(i), 1.0 / static_cast<double>(count));
+    });
+    const double loss_sum = std::accumulate(losses.begin(), losses.end(), 0.0);
+    try {
+      check<NumericError>(std::isfinite(loss_sum), "the loss is ", loss_sum);
+      gradients_.reduce();
+      if (config_.train.max_grad_norm > 0) clip_grad_norm(parameters_, config_.train.max_grad_norm);
+    } catch (const NumericError& error) {
+      gradients_.clear();
+      throw NumericError(concat("train: epoch ", epoch_ + 1, ", step ", batch_ + 1, ": ", error.what()));
+    }
+    const TrainConfig& c = config_.train;
+    learning_rate_ = learning_rate({.learning_rate = c.learning_rate,
+                                    .warmup_steps = c.warmup_steps,
+                                    .decay = c.decay,
+                                    .floor = c.min_learning_rate},
+                                   step_, c.epochs * steps_per_epoch());
+    optimizer_->step(learning_rate_);
+    ++step_;
+    loss_sum_ += loss_sum;
+    loss_count_ += count;
+  }
+
+  std::shared_ptr<const Sequences> sequences_;
+  Config config_;
+  HstuModel model_;
+  ParameterList parameters_;
+  TrainingUnits units_;
+  LeaveLastOut split_;
+  GradientSum gradients_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::vector<std::int64_t> order_;  // of the current epoch
+  std::int64_t epoch_ = 0;           // finished
+  std::int64_t batch_ = 0;           // finished in the current epoch
+  std::int64_t step_ = 0;            // finished in all
+  double loss_sum_ = 0.0;            // of the current epoch
+  std::int64_t loss_count_ = 0;
+  double learning_rate_ = 0.0;
+};
+
+/// Copies `file`'s tensors into parameters of the same names.  Throws CheckpointError, with the parameters unchanged,
+/// if a name is missing or unknown or a shape or dtype differs.
+inline void load_weights(const ParameterList& parameters, const TensorFile& file) {
+  check<CheckpointError>(file.tensors.size() == parameters.size(), "weights: the model has ", parameters.size(),
+                         " parameters, the file ", file.tensors.size());
+  for (const auto& [name, value] : parameters) {
+    const auto found = file.tensors.find(name);
+    check<CheckpointError>(found != file.tensors.end(), "weights: the file has no parameter ", name);
+    check<CheckpointError>(found->second.shape() == value.shape() && found->second.dtype() == value.dtype(),
+                           "weights: ", name, " must be ", value.dtype(), value.shape(), ", the file has ",
+                           found->second.dtype(), found->second.shape());
+  }
+  for (const auto& [name, value] : parameters) {
+    Tensor destination = value;
+    destination.copy_from(file.tensors.at(name));
+  }
+}
+
+inline void Trainer::restore(const Checkpoint& saved) {
+  const auto number = [&](const char* key) { return required<std::int64_t, CheckpointError>(saved.state, key, "state"); };
+  const std::int64_t epoch = number("epoch"), batch = number("batch"), step = number("step");
+  const std::int64_t loss_count = number("loss_count");
+  const auto loss_sum = required<double, CheckpointError>(saved.state, "loss_sum", "state");
+  check<CheckpointError>(epoch >= 0 && epoch < (std::int64_t{1} << 31) && batch >= 0 && batch < steps_per_epoch() &&
+                             step == epoch * steps_per_epoch() + batch && loss_count >= 0,
+                         "state: epoch ", epoch, ", batch ", batch, ", step ", step, " do not fit an epoch of ",
+                         steps_per_epoch(), " steps");
+  const Checkpoint before = checkpoint();
+  load_weights(parameters_, saved.weights);
+  try {
+    optimizer_->load_state(saved.optimizer.tensors);
+  } catch (...) {
+    load_weights(parameters_, before.weights);
+    throw;
+  }
+  epoch_ = epoch;
+  batch_ = batch;
+  step_ = step;
+  loss_sum_ = loss_sum;
+  loss_count_ = loss_count;
+  if (batch_ > 0) shuffle_units();
+}
+
+}  // namespace hstu

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// What an epoch is made of: one causal pass per user, or one left-padded window per prefix.
+#pragma once
+#include <memory>
+
+#include <hstu/data/batcher.hpp>
+#include <hstu/data/windows.hpp>
+#include <hstu/train/train_config.hpp>
+
+namespace hstu {
+
+/// Events of `user` that training may use: all but the last (the test target), and without the second-last (the
+/// validation target) if `validate`.  Users with fewer than three events follow leave_last_out().
+inline EventRange training_events(const Sequences& sequences, std::int64_t user, bool validate) {
+  const std::int64_t begin = sequences.offsets[static_cast<std::size_t>(user)], length = sequences.length(user);
+  const std::int64_t held_out = length < 2 ? 0 : (validate && length >= 3 ? 2 : 1);
+  return {begin, begin + length - held_out};
+}
+
+/// The samples of an epoch, by number.
+class TrainingUnits {
+ public:
+  TrainingUnits(std::shared_ptr<const Sequences> sequences, const Config& config)
+      : sequences_(std::move(sequences)), config_(config) {
+    for (std::int64_t user = 0; user < sequences_->num_users(); ++user) {
+      const EventRange events = training_events(*sequences_, user, config.train.validate);
+      if (config.train.samples == SampleKind::users) {
+        if (events.size() >= 2) passes_.push_back(events);
+      } else {
+        for (std::int64_t target = 1; target < events.size(); ++target) windows_.push_back({user, target});
+      }
+    }
+    check<DataError>(size() > 0, "train: no user has two events to train on, once the held-out ones are left out");
+  }
+
+  std::int64_t size() const { return std::ssize(passes_) + std::ssize(windows_); }
+
+  /// Tokens of sample `unit` in a batch.
+  std::int64_t length(std::int64_t unit) const {
+    if (config_.train.samples == SampleKind::users) {
+      return std::min(passes_[static_cast<std::size_t>(unit)].size() - 1, config_.train.max_history);
+    }
+    return config_.train.max_history;
+  }
+
+  JaggedBatch batch(std::span<const std::int64_t> units) const {
+    if (config_.train.samples == SampleKind::users) {
+      JaggedBatchBuilder builder;
+      for (const std::int64_t unit : units) {
+        add_training_pass(builder, *sequences_, passes_[static_cast<std::size_t>(unit)], config_.train.max_history);
+      }
+      return builder.build();
+    }
+    std::vector<WindowRef> refs;
+    for (const std::int64_t unit : units) refs.push_back(windows_[static_cast<std::size_t>(unit)]);
+    const Windows w = make_windows(*sequences_, refs, config_.train.max_history);
+    const Padding padding = config_.model.layer == LayerKind::rechub_0_1 ? Padding::keep : Padding::skip;
+    return batch_from_windows(w.tokens, w.time_diffs_s, w.targets, w.max_seq_len, padding);
+  }
+
+ private:
+  std::shared_ptr<const Sequences> sequences_;
+  Config config_;
+  std::vector<EventRange> passes_;
+  std::vector<WindowRef> windows_;
+};
+
+}  // namespace hstu
