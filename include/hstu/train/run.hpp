@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: MIT
+// A run: the folder that training writes and that evaluation and recommendation read.
+//
+//   RUN/config.json     the whole configuration
+//   RUN/data/           a copy of the prepared data, so that a run stands alone
+//   RUN/metrics.jsonl   one line per epoch
+//   RUN/last/           checkpoint to go on from
+//   RUN/best/           weights of the best validated epoch; only if the configuration validates
+#pragma once
+#include <filesystem>
+#include <functional>
+
+#include <hstu/data/prepared.hpp>
+#include <hstu/io/jsonl_log.hpp>
+#include <hstu/train/trainer.hpp>
+
+namespace hstu {
+
+inline constexpr std::array<std::int64_t, 4> kReportedRanks = {1, 10, 50, 200};
+
+struct FitOptions {
+  bool resume = false;
+  std::function<void(const Progress&)> on_step;            ///< after every step
+  std::function<void(const nlohmann::json&)> on_epoch;     ///< with the line that goes to metrics.jsonl
+  std::function<bool()> should_stop;                       ///< asked after every step; true saves and returns
+};
+
+struct FitResult {
+  bool is_complete = false;  ///< false if should_stop ended it
+  std::int64_t epochs = 0;   ///< trained in all
+  std::int64_t best_epoch = 0;  ///< 0 without validation
+  double train_seconds = 0.0;   ///< of steps, in all calls for this run
+  std::int64_t trained_predictions = 0;
+};
+
+/// "hr@10" and so on, and "loss", of an evaluation.
+inline nlohmann::json metrics_json(const Evaluation& evaluation) {
+  nlohmann::json json = evaluation.ranking.named(kReportedRanks);
+  json["loss"] = evaluation.loss();
+  json["users"] = evaluation.users();
+  return json;
+}
+
+namespace detail {
+
+inline std::filesystem::path config_path(const std::filesystem::path& run) { return run / "config.json"; }
+inline std::filesystem::path metrics_path(const std::filesystem::path& run) { return run / "metrics.jsonl"; }
+
+/// CRC-64 over all weights in the order of the parameters: equal numbers mean equal models, bit for bit.
+inline std::string weights_checksum(const HstuModel& model) {
+  std::uint64_t crc = 0;
+  for (const NamedParameter& p : model.parameters()) {
+    dispatch_floating("checksum", p.value.dtype(),
+                      [&]<class Scalar>(Scalar) { crc = crc64(std::as_bytes(p.value.values<Scalar>()), crc); });
+  }
+  std::ostringstream text;
+  text << std::hex << std::setfill('0') << std::setw(16) << crc;
+  return text.str();
+}
+
+/// Throws ConfigError naming the first field other than epochs, patience and test_every that differs.
+inline void check_same_run(const Config& now, const Config& before) {
+  const nlohmann::json a = to_json(now), b = to_json(before);
+  for (const auto& [name, value] : a.items()) {
+    if (name == "epochs" || name == "patience" || name == "test_every") continue;
+    check<ConfigError>(b.at(name) == value, "resume: ", name, " was ", b.at(name).dump(), ", now it is ", value.dump());
+  }
+}
+
+/// The metric that validation follows, larger is better.
+inline double validation_score(const Evaluation& evaluation, const std::string& metric) {
+  if (metric == "loss") return -evaluation.loss();
+  if (metric == "mrr") return evaluation.ranking.mrr();
+  const std::size_t at = metric.find('@');
+  const std::string name = metric.substr(0, at);
+  std::int64_t k = 0;
+  if (at != std::string::npos && (name == "hr" || name == "ndcg")) {
+    const char* end = metric.data() + metric.size();
+    const auto [rest, error] = std::from_chars(metric.data() + at + 1, end, k);
+    if (error != std::errc() || rest != end) k = 0;
+  }
+  check<ConfigError>(k >= 1, "config: metric must be hr@K, ndcg@K, mrr or loss, got '", metric, "'");
+  return name == "hr" ? evaluation.ranking.hit_rate(k) : evaluation.ranking.ndcg(k);
+}
+
+/// Best epoch so far and what a resumed run needs to know of the time before.
+struct FitState {
+  std::int64_t best_epoch = 0;
+  double best_score = 0.0;
+  double train_seconds = 0.0;
+  std::int64_t trained_predictions = 0;
+
+  void add_to(nlohmann::json& state) const {
+    state["best_epoch"] = best_epoch;
+    state["best_score"] = best_score;
+    state["train_seconds"] = train_seconds;
+    state["trained_predictions"] = trained_predictions;
+  }
+  static FitState from(const nlohmann::json& state) {
+    const std::string origin = "state";
+    return {required<std::int64_t, CheckpointError>(state, "best_epoch", origin),
+            required<double, CheckpointError>(state, "best_score", origin),
+            required<double, CheckpointError>(state, "train_seconds", origin),
+            required<std::int64_t, CheckpointError>(state, "trained_predictions", origin)};
+  }
+};
+
+}  // namespace detail
+
+/// The configuration of a run folder.  Throws IoError without one, CheckpointError if it is damaged.
+inline Config load_run_config(const std::filesystem::path& run) {
+  constexpr std::uint64_t kMaxBytes = 1 << 20;
+  const std::string origin = detail::config_path(run).string();
+  Config config;
+  try {
+    update_from_json(config, parse_json<ConfigError>(read_file(origin, kMaxBytes), origin), origin);
+    validate(config);
+  } catch (const ConfigError& error) {
+    throw CheckpointError(error.what());
+  }
+  return config;
+}
+
+/// Trains `config` on `sequences` in the folder `run`: an epoch, its line of metrics, its checkpoint, and so on.
+/// With validation it keeps the best epoch's weights in RUN/best and stops when `patience` epochs brought none better.
+/// With options.resume it goes on where the folder's checkpoint stands; the result has the bits of an uninterrupted
+/// run.  Throws ConfigError if the folder holds a run and resume is off, or if it holds one of another configuration.
+inline FitResult fit(const std::filesystem::path& run, const Config& config,
+                     std::shared_ptr<const Sequences> sequences, const FitOptions& options = {}) {
+  detail::validation_score({}, config.train.metric);  // refuse a bad name before training
+  Trainer trainer(config, sequences);
+  const TrainConfig& train = trainer.config().train;
+  const std::filesystem::path last = run / "last", best = run / "best";
+  detail::FitState fit_state;
+  const bool is_started = std::filesystem::exists(detail::config_path(run));
+  check<ConfigError>(!is_started || options.resume, run.string(), ": holds a run already; resume it or choose another");
+  if (is_started) detail::check_same_run(trainer.config(), load_run_config(run));
+  else save_sequences(run / "data", *sequences);
+  atomic_write(detail::config_path(run), to_json(trainer.config()).dump(2) + "\n");
+  if (is_started && has_checkpoint(last)) {
+    const Checkpoint saved = load_checkpoint(last);
+    trainer.restore(saved);
+    fit_state = detail::FitState::from(saved.state);
+  }
+  const auto is_kept = [&](const nlohmann::json& line) {
+    return required<std::int64_t>(line, "epoch", "metrics.jsonl") <= trainer.finished_epochs();
+  };
+  JsonLines::keep_lines(detail::metrics_path(run), is_kept);
+  JsonLines log(detail::metrics_path(run));
+
+  const auto save = [&] {
+    log.sync();
+    Checkpoint checkpoint = trainer.checkpoint();
+    fit_state.add_to(checkpoint.state);
+    save_checkpoint(last, checkpoint);
+  };
+  const auto result = [&](bool is_complete) {
+    return FitResult{is_complete, trainer.finished_epochs(), fit_state.best_epoch, fit_state.train_seconds,
+                     fit_state.trained_predictions};
+  };
+  const auto is_out_of_patience = [&] {
+    return train.validate && train.patience > 0 && trainer.finished_epochs() - fit_state.best_epoch >= train.patience;
+  };
+
+  while (trainer.finished_epochs() < train.epochs && !is_out_of_patience()) {
+    bool is_stopped = false;
+    const EpochResult epoch = trainer.train_one_epoch([&](const Progress& progress) {
+      if (options.on_step) options.on_step(progress);
+      is_stopped = options.should_stop && options.should_stop();
+      return !is_stopped || progress.step == progress.steps;  // a finished epoch is closed before stopping
+    });
+    if (epoch.epoch > 0) {
+      fit_state.train_seconds += epoch.seconds;
+      fit_state.trained_predictions += epoch.predictions;
+      nlohmann::json line = {{"epoch", epoch.epoch},
+                             {"train_loss", epoch.loss},
+                             {"learning_rate", epoch.learning_rate},
+                             {"seconds", epoch.seconds},
+                             {"tokens_per_second", static_cast<double>(epoch.predictions) / std::max(epoch.seconds, 1e-9)},
+                             {"weights_crc64", detail::weights_checksum(trainer.model())}};
+      const auto add_metrics = [&](const char* prefix, const Evaluation& evaluation) {
+        for (const auto& [name, value] : metrics_json(evaluation).items()) line[prefix + name] = value;
+      };
+      if (train.validate) {
+        const Evaluation evaluation = trainer.evaluate(Split::validation);
+        add_metrics("val_", evaluation);
+        const double score = detail::validation_score(evaluation, train.metric);
+        if (fit_state.best_epoch == 0 || score > fit_state.best_score) {
+          fit_state.best_epoch = epoch.epoch;
+          fit_state.best_score = score;
+          save_checkpoint(best, {trainer.weights(), {}, {{"epoch", epoch.epoch}}});
+        }
+      }
+      if (train.test_every > 0 && epoch.epoch % train.test_every == 0) add_metrics("test_", trainer.evaluate(Split::test));
+      log.write(line);
+      if (options.on_epoch) options.on_epoch(line);
+    }
+    save();
+    if (is_stopped) return result(false);
+  }
+  return result(true);
+}
+
+/// What evaluation and recommendation need of a run.
+struct Run {
+  Config config;
+  Sequences sequences;
+  HstuModel model;
+  std::int64_t epoch = 0;  ///< of the weights: the best validated one, or the last
+};
+
+/// Throws IoError or CheckpointError if the folder holds no run or a damaged one, DataError for damaged data.
+inline Run load_run(const std::filesystem::path& run) {
+  const Config config = load_run_config(run);
+  const std::filesystem::path folder = run / (config.train.validate ? "best" : "last");
+  const Checkpoint saved = load_checkpoint(folder, CheckpointPart::model);
+  Run loaded{config, load_sequences(run / "data"), HstuModel(config.model, config.train.seed),
+             required<std::int64_t, CheckpointError>(saved.state, "epoch", folder.string())};
+  check<CheckpointError>(loaded.sequences.vocabulary.size() == config.model.num_items, run.string(),
+                         ": the data has ", loaded.sequences.vocabulary.size(), " items with padding, the model ",
+                         config.model.num_items);
+  load_weights(loaded.model.parameters(), saved.weights);
+  return loaded;
+}
+
+}  // namespace hstu
