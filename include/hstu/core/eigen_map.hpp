@@ -6,6 +6,7 @@
 #endif
 #include <Eigen/Core>
 
+#include <hstu/core/gemm.hpp>
 #include <hstu/core/tensor.hpp>
 
 namespace hstu {
@@ -20,7 +21,7 @@ template <class Scalar>
 using ArrayMap = Eigen::Map<Eigen::Array<Scalar, Eigen::Dynamic, 1>>;
 template <class Scalar>
 using ConstArrayMap = Eigen::Map<const Eigen::Array<Scalar, Eigen::Dynamic, 1>>;
-/// A block of columns of a row-major matrix, e.g. one head of `[T, H·d]`.
+/// A block of columns of a row-major matrix.
 template <class Scalar>
 using StridedMap = Eigen::Map<Matrix<Scalar>, 0, Eigen::OuterStride<>>;
 template <class Scalar>
@@ -40,6 +41,12 @@ inline std::int64_t num_rows(const Tensor& x) {
 }
 /// The last size; 1 for a scalar.
 inline std::int64_t num_cols(const Tensor& x) { return x.rank() == 0 ? 1 : x.size(-1); }
+
+/// `[..., C]` as an operand of a product.
+template <class Scalar>
+MatrixView<const Scalar> view(const Tensor& x) { return {x.data<Scalar>(), num_rows(x), num_cols(x), num_cols(x)}; }
+template <class Scalar>
+MatrixView<Scalar> mutable_view(Tensor& x) { return {x.mutable_data<Scalar>(), num_rows(x), num_cols(x), num_cols(x)}; }
 
 /// `[..., C]` as a matrix of C columns.
 template <class Scalar>

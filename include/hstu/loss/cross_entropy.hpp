@@ -48,6 +48,11 @@ class CrossEntropySum {
   }
 
  private:
+  static MatrixView<Scalar> view_of(Matrix<Scalar>& m) { return {m.data(), m.rows(), m.cols(), m.cols()}; }
+  MatrixView<const Scalar> table_rows(std::int64_t first, std::int64_t count) const {
+    return {table_.data() + first * table_.cols(), count, table_.cols(), table_.cols()};
+  }
+
   using Column = Eigen::Array<Scalar, Eigen::Dynamic, 1>;
 
   double run_block(std::span<const std::int64_t> rows, const std::int32_t* targets, Tensor& dhidden, Tensor& dtable,
@@ -77,7 +82,7 @@ class CrossEntropySum {
   void compute_logits(std::int64_t first) {
     const std::int64_t items = std::min(kLogitBlockItems, table_.rows() - first);
     logits_.resize(queries_.rows(), items);
-    logits_.noalias() = queries_ * table_.middleRows(first, items).transpose();
+    set_product<Scalar>(view_of(logits_), view_of(queries_), table_rows(first, items).transposed());
     if (bias_.size() > 0) logits_.rowwise() += bias_.segment(first, items);
     const std::int64_t excluded = options_.excluded_item - first;
     if (excluded >= 0 && excluded < items) logits_.col(excluded).setConstant(-std::numeric_limits<Scalar>::infinity());
@@ -101,7 +106,7 @@ class CrossEntropySum {
                      Tensor& dbias) {
     const std::int64_t count = std::ssize(rows), num_items = table_.rows();
     const Column share = sum_.inverse();  // softmax = logits_ · share, never written out
-    scaled_queries_.noalias() = share.matrix().asDiagonal() * queries_;
+    scaled_queries_ = (queries_.array().colwise() * share).matrix();
     if (dhidden.defined()) dqueries_.setZero(count, table_.cols());
     for (std::int64_t first = 0; first < num_items; first += kLogitBlockItems) {
       if (num_items > kLogitBlockItems) {  // with one block the exponentials are still there
@@ -109,13 +114,16 @@ class CrossEntropySum {
         for (std::int64_t i = 0; i < count; ++i) logits_.row(i) = (logits_.row(i).array() - largest_[i]).exp().matrix();
       }
       const std::int64_t items = logits_.cols();
-      if (dhidden.defined()) dqueries_.noalias() += logits_ * table_.middleRows(first, items);
+      if (dhidden.defined()) add_product<Scalar>(view_of(dqueries_), view_of(logits_), table_rows(first, items));
       if (dtable.defined()) {
-        mutable_matrix<Scalar>(dtable).middleRows(first, items).noalias() += logits_.transpose() * scaled_queries_;
+        add_product<Scalar>(mutable_view<Scalar>(dtable).middle_rows(first, items), view_of(logits_).transposed(),
+                            view_of(scaled_queries_));
       }
       if (dbias.defined()) {
-        mutable_array<Scalar>(dbias).segment(first, items).matrix().noalias() +=
-            logits_.transpose() * (share * inverse_temperature_).matrix();
+        auto sum = mutable_array<Scalar>(dbias).segment(first, items);
+        for (std::int64_t i = 0; i < count; ++i) {
+          sum += logits_.row(i).transpose().array() * (share[i] * inverse_temperature_);
+        }
       }
     }
     for (std::int64_t i = 0; i < count; ++i) {  // minus one at the target

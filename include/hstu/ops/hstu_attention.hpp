@@ -65,7 +65,7 @@ class AttentionPass {
         }
         mask_future(p, i0);
         if (options_.dropout > 0) drop(p, h, start, i0);
-        head(y, h, start + i0, rows).noalias() = p * head(v_, h, start, keys);
+        add_product<Scalar>(head(y, h, start + i0, rows), view_of(p), head(v_, h, start, keys));
       });
     }
   }
@@ -85,9 +85,9 @@ class AttentionPass {
         Panel s = panel(0, rows, keys);
         Panel p = panel(1, rows, keys);
         Panel ds = panel(2, rows, keys);
-        const auto dout = head(dy, h, start + i0, rows);
+        const MatrixView<const Scalar> dout = head(dy, h, start + i0, rows);
         scores(s, bias, h, start, i0);
-        ds.noalias() = dout * head(v_, h, start, keys).transpose();  // gradient of the weights
+        set_product<Scalar>(view_of(ds), dout, head(v_, h, start, keys).transposed());  // gradient of the weights
         if (options_.dropout > 0) drop(ds, h, start, i0);
         if (options_.kind == AttentionKind::silu) {
           const auto inv_n = static_cast<Scalar>(1.0 / options_.normalizer);
@@ -99,7 +99,7 @@ class AttentionPass {
             const std::int64_t token = start + i0 + r;
             const std::int64_t visible = i0 + r + 1;
             p.row(r).head(visible) = (s.row(r).head(visible).array() - lse.data<Scalar>()[token * H + h]).exp();
-            const Scalar mean = dout.row(r).dot(head(y, h, token, 1).row(0));  // Σ_j p_j dp_j
+            const Scalar mean = (line(dout, r) * line(head(y, h, token, 1), 0)).sum();  // Σ_j p_j dp_j
             ds.row(r).head(visible).array() = p.row(r).head(visible).array() * (ds.row(r).head(visible).array() - mean);
           }
         }
@@ -107,9 +107,9 @@ class AttentionPass {
         mask_future(ds, i0);
         if (options_.dropout > 0) drop(p, h, start, i0);
         for (std::int64_t r = 0; r < rows; ++r) dbias.add(ds.row(r).data(), i0 + r, start + i0 + r, dense_gradient);
-        head(dv, h, start, keys).noalias() += p.transpose() * dout;
-        head(dq, h, start + i0, rows).noalias() += alpha * (ds * head(k_, h, start, keys));
-        head(dk, h, start, keys).noalias() += alpha * (ds.transpose() * head(q_, h, start + i0, rows));
+        add_product<Scalar>(head(dv, h, start, keys), view_of(p).transposed(), dout);
+        add_product<Scalar>(head(dq, h, start + i0, rows), view_of(ds), head(k_, h, start, keys), alpha);
+        add_product<Scalar>(head(dk, h, start, keys), view_of(ds).transposed(), head(q_, h, start + i0, rows), alpha);
       });
       dbias.scatter(into);
     }
@@ -128,20 +128,22 @@ class AttentionPass {
   Panel panel(std::int64_t which, std::int64_t rows, std::int64_t keys) {
     return {buffer_.mutable_data<Scalar>() + which * kPanelRows * pitch_, rows, keys, Eigen::OuterStride<>(pitch_)};
   }
-  ConstStridedMap<Scalar> head(const Tensor& x, std::int64_t h, std::int64_t first, std::int64_t rows) const {
-    const std::int64_t width = x.size(1);
-    const std::int64_t d = width / options_.num_heads;
-    return {x.data<Scalar>() + first * width + h * d, rows, d, Eigen::OuterStride<>(width)};
+  static MatrixView<Scalar> view_of(Panel& p) { return {p.data(), p.rows(), p.cols(), p.outerStride()}; }
+  MatrixView<const Scalar> head(const Tensor& x, std::int64_t h, std::int64_t first, std::int64_t rows) const {
+    const std::int64_t width = x.size(1), d = width / options_.num_heads;
+    return {x.data<Scalar>() + first * width + h * d, rows, d, width};
   }
-  StridedMap<Scalar> head(Tensor& x, std::int64_t h, std::int64_t first, std::int64_t rows) const {
-    const std::int64_t width = x.size(1);
-    const std::int64_t d = width / options_.num_heads;
-    return {x.mutable_data<Scalar>() + first * width + h * d, rows, d, Eigen::OuterStride<>(width)};
+  MatrixView<Scalar> head(Tensor& x, std::int64_t h, std::int64_t first, std::int64_t rows) const {
+    const std::int64_t width = x.size(1), d = width / options_.num_heads;
+    return {x.mutable_data<Scalar>() + first * width + h * d, rows, d, width};
+  }
+  static ConstArrayMap<Scalar> line(const MatrixView<const Scalar>& m, std::int64_t row) {
+    return {m.data + row * m.stride, m.cols};
   }
   /// p = α·q·kᵀ + rab; entries of keys after the query are finite rubbish.
   void scores(Panel& p, const HeadBias<Scalar>& bias, std::int64_t h, std::int64_t start, std::int64_t i0) const {
     const auto alpha = static_cast<Scalar>(options_.alpha);
-    p.noalias() = alpha * (head(q_, h, start + i0, p.rows()) * head(k_, h, start, p.cols()).transpose());
+    set_product<Scalar>(view_of(p), head(q_, h, start + i0, p.rows()), head(k_, h, start, p.cols()).transposed(), alpha);
     for (std::int64_t r = 0; r < p.rows(); ++r) bias.add_to(p.row(r).data(), i0 + r, start + i0 + r);
   }
   static void mask_future(Panel& p, std::int64_t i0) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Matrix product and affine map over the last dimension, by Eigen's single-threaded GEMM.
+// Matrix product and affine map over the last dimension, by the GEMM of core/gemm.hpp.
 #pragma once
 #include <hstu/ops/operands.hpp>
 
@@ -8,14 +8,15 @@ namespace hstu {
 namespace detail {
 
 /// dx += left·right in the shape of x.  A parameter's gradient is added to in place, without a temporary.
-template <class Scalar, class Left, class Right>
-void add_product(Accumulator& into, const Tensor& x, const Left& left, const Right& right) {
+template <class Scalar>
+void add_gradient(Accumulator& into, const Tensor& x, const MatrixView<const Scalar>& left,
+                  const MatrixView<const Scalar>& right) {
   if (!into.wants(x)) return;
   if (x.node()->is_leaf) {
-    mutable_matrix<Scalar>(into.buffer(x)).noalias() += left * right;
+    add_product(mutable_view<Scalar>(into.buffer(x)), left, right);
   } else {
     Tensor dx(x.shape(), dtype_of<Scalar>());
-    mutable_matrix<Scalar>(dx).noalias() = left * right;
+    set_product(mutable_view<Scalar>(dx), left, right);
     into.add(x, dx);
   }
 }
@@ -31,13 +32,12 @@ inline Tensor matmul(const Tensor& a, const Tensor& b) {
                     ", N] (last size of a), got ", b.shape());
   Tensor y(detail::with_last_size(a.shape(), b.size(1)), a.dtype());
   dispatch_floating("matmul", a.dtype(), [&]<class Scalar>(Scalar) {
-    mutable_matrix<Scalar>(y).noalias() = matrix<Scalar>(a) * matrix<Scalar>(b);
+    set_product(mutable_view<Scalar>(y), view<Scalar>(a), view<Scalar>(b));
   });
   return record("matmul", y, {a, b}, [a, b](const Tensor& dy, Accumulator& into) {
     dispatch_floating("matmul", a.dtype(), [&]<class Scalar>(Scalar) {
-      const auto grad = matrix<Scalar>(dy);
-      detail::add_product<Scalar>(into, a, grad, matrix<Scalar>(b).transpose());
-      detail::add_product<Scalar>(into, b, matrix<Scalar>(a).transpose(), grad);
+      detail::add_gradient(into, a, view<Scalar>(dy), view<Scalar>(b).transposed());
+      detail::add_gradient(into, b, view<Scalar>(a).transposed(), view<Scalar>(dy));
     });
   });
 }
@@ -52,16 +52,15 @@ inline Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) 
   if (bias.defined()) detail::check_shape("linear", "bias", bias, {weight.size(0)}, x.dtype());
   Tensor y(detail::with_last_size(x.shape(), weight.size(0)), x.dtype());
   dispatch_floating("linear", x.dtype(), [&]<class Scalar>(Scalar) {
-    auto out = mutable_matrix<Scalar>(y);
-    out.noalias() = matrix<Scalar>(x) * matrix<Scalar>(weight).transpose();
-    if (bias.defined()) out.rowwise() += array<Scalar>(bias).matrix().transpose();
+    set_product(mutable_view<Scalar>(y), view<Scalar>(x), view<Scalar>(weight).transposed());
+    if (bias.defined()) mutable_matrix<Scalar>(y).rowwise() += array<Scalar>(bias).matrix().transpose();
   });
   const Tensor bias_kept = bias.without_data();
   return record("linear", y, {x, weight, bias}, [x, weight, bias = bias_kept](const Tensor& dy, Accumulator& into) {
     dispatch_floating("linear", x.dtype(), [&]<class Scalar>(Scalar) {
       const auto grad = matrix<Scalar>(dy);
-      detail::add_product<Scalar>(into, x, grad, matrix<Scalar>(weight));
-      detail::add_product<Scalar>(into, weight, grad.transpose(), matrix<Scalar>(x));
+      detail::add_gradient(into, x, view<Scalar>(dy), view<Scalar>(weight));
+      detail::add_gradient(into, weight, view<Scalar>(dy).transposed(), view<Scalar>(x));
       if (!into.wants(bias)) return;
       auto sum = mutable_array<Scalar>(into.buffer(bias));
       for (Eigen::Index row = 0; row < grad.rows(); ++row) sum += grad.row(row).transpose().array();
