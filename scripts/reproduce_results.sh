@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Trains and evaluates every row of docs/results.md on MovieLens-1M and rewrites the tables.
+#   scripts/reproduce_results.sh [ROW ...]     rows: baselines meta-ml-1m rechub-0.1 rechub-0.9 (default: all)
+# Needs the program hstu (scripts/demo.sh builds it).  Runs go to runs/results; about an hour on two cores.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+hstu=build/bin/hstu runs=runs/results out=docs/results
+rows=("$@")
+((${#rows[@]})) || rows=(baselines meta-ml-1m rechub-0.1 rechub-0.9)
+[[ -x $hstu ]] || { echo "reproduce_results.sh: no $hstu: build it first (cmake --build build --target hstu_cli)" >&2; exit 1; }
+mkdir -p "$runs" "$out"
+ratings=$(scripts/fetch_movielens.sh ml-1m)
+
+for ties in file random; do
+  [[ -f $runs/data-$ties/data.json ]] || "$hstu" prepare --ratings "$ratings" --ties "$ties" --out "$runs/data-$ties" >&2
+done
+
+# train NAME TIES PRESET EPOCHS [option ...]: one run, its test metrics in $out/NAME.json
+train() {
+  local name=$1 ties=$2 preset=$3 epochs=$4
+  shift 4
+  rm -rf "${runs:?}/$name"
+  "$hstu" train --data "$runs/data-$ties" --preset "$preset" --epochs "$epochs" --seed 1 --out "$runs/$name" --json "$@" \
+    >"$out/$name.json.tmp"
+  mv "$out/$name.json.tmp" "$out/$name.json"
+}
+
+for row in "${rows[@]}"; do
+  case $row in
+    baselines)
+      for ties in file random; do
+        for baseline in popularity markov; do
+          "$hstu" evaluate --data "$runs/data-$ties" --baseline "$baseline" --json >"$out/$baseline-$ties.json"
+        done
+      done ;;
+    meta-ml-1m)
+      train meta-ml-1m-file file meta-ml-1m 30 --set test_every=5
+      train meta-ml-1m-random random meta-ml-1m 30 ;;
+    rechub-0.1) train rechub-0.1-file file rechub-0.1 30 --set test_every=5 ;;
+    rechub-0.9) train rechub-0.9-file file rechub-0.9 30 --set test_every=5 ;;
+    *) echo "reproduce_results.sh: unknown row '$row'" >&2; exit 2 ;;
+  esac
+done
+python3 scripts/results_table.py

@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Rewrites the tables between <!-- results:... --> markers in README.md and docs/results.md from docs/results/*.json.
+
+    results_table.py [--check]      --check: exit 1 if a table is not what the JSON files say
+"""
+import json
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "docs" / "results"
+METRICS = ["hr@10", "ndcg@10", "hr@50", "ndcg@50", "hr@200", "ndcg@200", "mrr"]
+# name of the JSON file, what it is, order of ties
+ROWS = [("popularity-file", "most popular items", "file"), ("markov-file", "last item → next item (Markov)", "file"),
+        ("rechub-0.1-file", "`rechub-0.1`", "file"), ("rechub-0.9-file", "`rechub-0.9`", "file"),
+        ("meta-ml-1m-file", "`meta-ml-1m`", "file"), ("popularity-random", "most popular items", "random"),
+        ("markov-random", "last item → next item (Markov)", "random"), ("meta-ml-1m-random", "`meta-ml-1m`", "random")]
+# Published figures; "-" where the source gives none.
+PUBLISHED = [("HSTU, 101 epochs, Meta's README", "pandas quicksort", [".3097", ".1720", ".5754", "-", ".7716", "-", "-"]),
+             ("torch-rechub 0.1.0's HSTU, its authors", "not stated", [".21", ".11", "-", "-", "-", "-", "-"])]
+
+
+def figure(value):
+    return f"{value:.4f}".removeprefix("0")
+
+
+def table(columns):
+    head = ["model", "ties", "epochs"] + [name.upper() for name in columns] + ["train s", "predictions/s"]
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for name, label, ties in ROWS:
+        path = RESULTS / f"{name}.json"
+        if not path.exists():
+            continue
+        row = json.loads(path.read_text())
+        trained = "train_seconds" in row
+        cells = [label, ties, str(row["epochs"]) if trained else "-"] + [figure(row[m]) for m in columns]
+        cells += [f"{row['train_seconds']:.0f}", f"{row['tokens_per_second']:,.0f}"] if trained else ["-", "-"]
+        lines.append("| " + " | ".join(cells) + " |")
+    for label, ties, values in PUBLISHED:
+        picked = [values[METRICS.index(m)] for m in columns]
+        lines.append("| " + " | ".join(["published: " + label, ties, "-"] + picked + ["-", "-"]) + " |")
+    return "\n".join(lines)
+
+
+def main():
+    tables = {"short": table(["hr@10", "ndcg@10", "hr@50", "hr@200"]), "full": table(METRICS)}
+    stale = []
+    for path in (ROOT / "README.md", ROOT / "docs" / "results.md"):
+        text = path.read_text()
+        for name, content in tables.items():
+            pattern = rf"(<!-- results:{name} -->\n).*?(\n<!-- end -->)"
+            text = re.sub(pattern, lambda m: m.group(1) + content + m.group(2), text, flags=re.S)
+        if text != path.read_text():
+            stale.append(path.name)
+            if "--check" not in sys.argv[1:]:
+                path.write_text(text)
+    if "--check" in sys.argv[1:] and stale:
+        sys.exit(f"results_table.py: {', '.join(stale)}: not what docs/results/*.json say")
+
+
+main()
