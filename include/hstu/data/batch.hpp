@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A batch of users' histories without padding, and the way to it from left-padded windows.
 #pragma once
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -54,12 +55,14 @@ enum class Padding { skip, keep };
 /// The anchor of the time differences is time 0.  Positions are columns of the window.  Every token's target is the
 /// token to its right, the last one's is targets[b]; padding tokens have none.
 /// Padding::keep leaves padding tokens (id 0) in the sequence, as torch-rechub 0.1.0 does.
+/// Throws ShapeError if the sizes do not fit, DataError for a time difference whose negative leaves int64.
 inline JaggedBatch batch_from_windows(std::span<const std::int32_t> tokens, std::span<const std::int64_t> time_diffs_s,
                                       std::span<const std::int32_t> targets, std::int64_t window, Padding padding) {
+  const std::int64_t needed = checked_mul(std::ssize(targets), window);
+  check<ShapeError>(std::ssize(tokens) == needed && time_diffs_s.size() == tokens.size(), "batch: ", targets.size(),
+                    " windows of ", window, " need ", needed, " tokens, got ", tokens.size(), " and ",
+                    time_diffs_s.size(), " time differences");
   const auto L = static_cast<std::size_t>(window);
-  check<ShapeError>(window >= 0 && tokens.size() == targets.size() * L && time_diffs_s.size() == tokens.size(),
-                    "batch: ", targets.size(), " windows of ", window, " need ", targets.size() * L, " tokens, got ",
-                    tokens.size(), " and ", time_diffs_s.size(), " time differences");
   JaggedBatchBuilder builder;
   for (std::size_t b = 0; b < targets.size(); ++b) {
     builder.begin_user();
@@ -67,6 +70,8 @@ inline JaggedBatch batch_from_windows(std::span<const std::int32_t> tokens, std:
       const std::size_t at = b * L + i;
       if (tokens[at] == 0 && padding == Padding::skip) continue;
       const std::int32_t next = i + 1 < L ? tokens[at + 1] : targets[b];
+      check<DataError>(time_diffs_s[at] > std::numeric_limits<std::int64_t>::min(), "batch: window ", b, ", column ", i,
+                       ": time difference ", time_diffs_s[at], " out of range");
       const std::int64_t time_s = -time_diffs_s[at];
       builder.add(tokens[at], static_cast<std::int32_t>(i), time_s, time_s, time_diffs_s[at],
                   tokens[at] == 0 ? 0 : next);

@@ -69,7 +69,8 @@ inline void validate(const HstuConfig& c) {
   check<ConfigError>(c.dropout >= 0 && c.dropout < 1, "config: dropout must be in [0, 1), got ", c.dropout);
   check<ConfigError>(c.temperature > 0 && c.temperature < 1e6, "config: temperature must be positive, got ",
                      c.temperature);
-  check<ConfigError>(c.time_divisor > 0 && c.time_divisor < 1e9, "config: time_divisor must be positive, got ",
+  check<ConfigError>(c.time_divisor >= kLeastTimeDivisor && c.time_divisor <= kLargestTimeDivisor,
+                     "config: time_divisor must be in [", kLeastTimeDivisor, ", ", kLargestTimeDivisor, "], got ",
                      c.time_divisor);
   check<ConfigError>(c.layer_norm_eps > 0 && c.l2_eps > 0, "config: layer_norm_eps and l2_eps must be positive, got ",
                      c.layer_norm_eps, " and ", c.l2_eps);

@@ -80,7 +80,8 @@ class HstuModel {
   }
 
   /// Final hidden state of every token, [T, D]; L2-normalised if the config says so.
-  /// Throws DataError for an item outside the table or a sequence longer than max_seq_len.
+  /// Throws DataError for an item outside the table or a sequence longer than max_seq_len, ShapeError for a batch whose
+  /// columns do not fit.
   Tensor hidden(const JaggedBatch& batch, ForwardContext& context) const {
     check_batch(batch);
     const RelativeBias bias = shared_tables_.in(lookup_.of(batch));
@@ -107,9 +108,18 @@ class HstuModel {
 
  private:
   void check_batch(const JaggedBatch& batch) const {
+    const auto offsets = batch.offsets.values<std::int64_t>();
+    check<ShapeError>(!offsets.empty() && offsets.front() == 0 && offsets.back() == batch.tokens() &&
+                          std::ranges::is_sorted(offsets),
+                      "hstu: the offsets of a batch must ascend from 0 to its number of tokens, ", batch.tokens());
+    for (std::size_t b = 0; b + 1 < offsets.size(); ++b) {
+      const std::int64_t length = offsets[b + 1] - offsets[b];
+      check<DataError>(length <= config_.max_seq_len, "hstu: sequence too long: user ", b, " of the batch has ", length,
+                       " tokens, the model has max_seq_len ", config_.max_seq_len);
+    }
     for (const std::int32_t position : batch.positions.values<std::int32_t>()) {
-      check<DataError>(position >= 0 && position < config_.max_seq_len, "hstu: sequence too long: position ", position,
-                       ", the model has max_seq_len ", config_.max_seq_len);
+      check<DataError>(position >= 0 && position < config_.max_seq_len, "hstu: position ", position,
+                       " of a token, expected 0 to max_seq_len − 1 = ", config_.max_seq_len - 1);
     }
   }
   Tensor embed(const JaggedBatch& batch) const {

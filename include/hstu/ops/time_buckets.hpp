@@ -16,6 +16,9 @@ namespace hstu {
 enum class TimeFunction { sqrt, log };
 enum class TimeUnit { seconds, minutes };
 
+inline constexpr double kLeastTimeDivisor = 1e-6;  // keeps every quotient within float32
+inline constexpr double kLargestTimeDivisor = 1e9;
+
 /// How a time difference becomes a bucket.
 struct TimeBucketOptions {
   TimeFunction function = TimeFunction::log;
@@ -41,9 +44,11 @@ inline std::int64_t time_bucket(std::int64_t difference_s, const TimeBucketOptio
 class TimeBorders {
  public:
   explicit TimeBorders(const TimeBucketOptions& options) {
-    check<ConfigError>(options.divisor > 0 && options.max_bucket >= 0 && options.max_bucket < (1 << 20),
-                       "time buckets: divisor must be positive and the number of buckets in [1, 2^20], got divisor ",
-                       options.divisor, ", last bucket ", options.max_bucket);
+    check<ConfigError>(options.divisor >= kLeastTimeDivisor && options.divisor <= kLargestTimeDivisor,
+                       "time buckets: divisor must be in [", kLeastTimeDivisor, ", ", kLargestTimeDivisor, "], got ",
+                       options.divisor);
+    check<ConfigError>(options.max_bucket >= 0 && options.max_bucket < (1 << 20),
+                       "time buckets: the last bucket must be in [0, 2^20), got ", options.max_bucket);
     borders_.push_back(0);
     std::int64_t below = 0;
     while (std::ssize(borders_) <= options.max_bucket) {
@@ -63,8 +68,8 @@ class TimeBorders {
   /// The bucket of |difference|, starting the search at `near`.
   std::int32_t find(std::int64_t difference_s, std::int32_t near) const {
     const std::int64_t d = difference_s == std::numeric_limits<std::int64_t>::min()
-                               ? std::numeric_limits<std::int64_t>::max() - 1
-                               : std::min(std::abs(difference_s), std::numeric_limits<std::int64_t>::max() - 1);
+                               ? kLongest
+                               : std::min(std::abs(difference_s), kLongest);
     auto bucket = static_cast<std::size_t>(near);
     while (d >= borders_[bucket + 1]) ++bucket;
     while (d < borders_[bucket]) --bucket;
@@ -72,7 +77,7 @@ class TimeBorders {
   }
 
  private:
-  static constexpr std::int64_t kLongest = std::int64_t{1} << 62;
+  static constexpr std::int64_t kLongest = std::numeric_limits<std::int64_t>::max() - 1;
   std::vector<std::int64_t> borders_;  // [bucket] -> smallest difference in seconds; one past the end: infinity
 };
 
@@ -95,14 +100,17 @@ struct TimeRuns {
 
 /// Buckets |query_time[i] − key_time[j]| for j <= i inside each user.
 ///   offsets int64 [B+1]   query_times_s, key_times_s int64 [T]
+/// Throws ShapeError for offsets that do not fit, DataError for times whose differences could leave int64.
 inline TimeRuns make_time_runs(const Tensor& offsets, const Tensor& query_times_s, const Tensor& key_times_s,
                                const TimeBorders& borders) {
   const auto starts = offsets.values<std::int64_t>();
   const auto queries = query_times_s.values<std::int64_t>();
   const auto keys = key_times_s.values<std::int64_t>();
-  check<ShapeError>(queries.size() == keys.size() && !starts.empty() && starts.back() == std::ssize(keys),
-                    "time_runs: offsets end at ", starts.empty() ? 0 : starts.back(), ", query times ", queries.size(),
-                    ", key times ", keys.size());
+  check<ShapeError>(queries.size() == keys.size() && !starts.empty() && starts.front() == 0 &&
+                        starts.back() == std::ssize(keys) && std::ranges::is_sorted(starts),
+                    "time_runs: offsets must ascend from 0 to the number of events, got ",
+                    starts.empty() ? 0 : starts.front(), " to ", starts.empty() ? 0 : starts.back(), " for ",
+                    queries.size(), " query times and ", keys.size(), " key times");
   // Differences of times beyond this would overflow; no calendar reaches it.
   constexpr std::int64_t kMaxTime = std::numeric_limits<std::int64_t>::max() / 8;
   TimeRuns result;
