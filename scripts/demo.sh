@@ -37,7 +37,7 @@ if [[ $source == movielens ]] && ratings=$(scripts/fetch_movielens.sh ml-1m); th
   "$hstu" prepare --ratings "$ratings" "${titles[@]}" --out "$data"
 else
   [[ $source == synthetic ]] || echo "MovieLens-1M cannot be had here, so this runs on made-up users: the published numbers do not apply."
-  source=synthetic user=1 data_name="synthetic data"
+  source=synthetic user=u1 data_name="synthetic data"
   "$hstu" prepare --synthetic --out "$data"
 fi
 

@@ -37,7 +37,7 @@ inline std::filesystem::path description_path(const std::filesystem::path& folde
 /// Everything but the columns, and the checksum of the file that holds them.
 inline nlohmann::json describe(const Sequences& sequences, std::uint64_t columns_crc64) {
   const FilterOptions& filters = sequences.filters;
-  return {
+  nlohmann::json json = {
       {"format", kPreparedFormat},
       {"version", kPreparedVersion},
       {"source", sequences.source},
@@ -55,6 +55,8 @@ inline nlohmann::json describe(const Sequences& sequences, std::uint64_t columns
       {"users", sequences.users},
       {"items", sequences.vocabulary.names()},
   };
+  if (!sequences.titles.empty()) json["titles"] = sequences.titles;
+  return json;
 }
 
 /// The reverse of describe(), without the columns; `origin` begins every message.
@@ -83,6 +85,7 @@ inline Sequences read_description(const nlohmann::json& json, const std::string&
     sequences.filters.min_rating = required<float>(filters, "min_rating", origin);
   }
   sequences.users = required<std::vector<std::string>>(json, "users", origin);
+  if (json.contains("titles")) sequences.titles = required<std::vector<std::string>>(json, "titles", origin);
   return sequences;
 }
 

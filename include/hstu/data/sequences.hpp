@@ -54,6 +54,7 @@ struct Sequences {
   std::vector<std::int64_t> timestamps_s;  ///< not descending within a user
   std::vector<std::string> users;          ///< names, in order of first appearance
   Vocabulary vocabulary;
+  std::vector<std::string> titles;  ///< of vocabulary.names(), for display; an unknown title is empty; or none at all
   TieRule ties = TieRule::file;
   std::uint64_t tie_seed = 0;  ///< matters for TieRule::random only
   std::string source;
@@ -66,6 +67,14 @@ struct Sequences {
   std::span<const std::int32_t> items_of(std::int64_t user) const { return of(items, user); }
   std::span<const float> ratings_of(std::int64_t user) const { return of(ratings, user); }
   std::span<const std::int64_t> timestamps_of(std::int64_t user) const { return of(timestamps_s, user); }
+
+  /// Title of `item`, its name where no title is known.  Throws DataError if it is not in [0, vocabulary.size()).
+  std::string_view title_of(std::int32_t item) const {
+    const std::string_view name = vocabulary.decode(item);
+    if (titles.empty() || item < vocabulary.first_id()) return name;
+    const std::string_view title = titles[static_cast<std::size_t>(item - vocabulary.first_id())];
+    return title.empty() ? name : title;
+  }
 
   /// Place of the user called `name`.  Throws DataError if there is none.
   std::int64_t find_user(std::string_view name) const {
@@ -172,6 +181,8 @@ inline void check_sequences(const Sequences& sequences, std::string_view origin 
     names.add(name);
   }
   const Vocabulary& vocabulary = sequences.vocabulary;
+  require(sequences.titles.empty() || std::ssize(sequences.titles) == vocabulary.num_names(), vocabulary.num_names(),
+          " titles or none, got ", sequences.titles.size());
   for (std::int64_t user = 0; user < sequences.num_users(); ++user) {
     const auto items = sequences.items_of(user);
     const auto times = sequences.timestamps_of(user);

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+// hstu recommend: the history of a user, known or described, and the items ranked for it.
+#include <hstu/recommend/recommender.hpp>
+
+#include "metrics.hpp"
+
+namespace hstu::cli {
+namespace recommend_detail {
+
+struct History {
+  std::vector<std::int32_t> items;
+  std::vector<std::int64_t> timestamps_s;
+  std::int64_t query_time_s = 0;
+};
+
+inline Options parse(Arguments arguments) {
+  return {arguments,
+          "--run RUN (--user ID | --history \"id|id|...\" | --item ID ...) [options]",
+          "Ranks the items that are not in the history.\n"
+          "--user: the history is what the user did until --at, by default until the last event, whose time is then\n"
+          "the time of the request.  --history and --item: oldest first; all events are taken to have happened at\n"
+          "the time of the request.",
+          {{"run", "RUN", "what hstu train wrote"},
+           {"user", "ID", "a user of the data that the run was trained on"},
+           {"history", "IDS", "item ids with | between them"},
+           {"item", "ID", "one item id, for ids that contain |; may be given many times", true},
+           {"at", "SECONDS", "time of the request in seconds since 1970, with --user"},
+           {"top", "N", "number of recommendations (default 10)"},
+           {"keep-seen", "", "recommend items of the history too"},
+           {"json", "", "history and recommendations as one JSON object"}}};
+}
+
+inline History history_of_user(const Options& options, const Sequences& sequences) {
+  const std::string name = options.required_text("user");
+  const std::int64_t user = sequences.find_user(name);
+  const auto items = sequences.items_of(user);
+  const auto times = sequences.timestamps_of(user);
+  check<DataError>(!items.empty(), "user ", quote_text(name), ": expected a history, found no event");
+  const std::int64_t at = options.integer("at", times.back(), 0, kLastTimestamp);
+  const auto count = std::ranges::upper_bound(times, at) - times.begin();
+  check<DataError>(count > 0, "user ", quote_text(name), ": expected a history, but the first event is at ",
+                   times.front(), " and the request at ", at);
+  return {{items.begin(), items.begin() + count}, {times.begin(), times.begin() + count}, at};
+}
+
+inline History described_history(const Options& options, const Sequences& sequences) {
+  options.refuse("at", "needs --user: other histories have no times");
+  std::vector<std::string> names = options.all("item");
+  if (options.has("history")) {
+    const std::string text = options.required_text("history");
+    for (std::size_t begin = 0; begin <= text.size();) {
+      const std::size_t end = std::min(text.find('|', begin), text.size());
+      names.push_back(text.substr(begin, end - begin));
+      begin = end + 1;
+    }
+  }
+  History history;
+  for (const std::string& name : names) {
+    const auto item = sequences.vocabulary.find(name);
+    check<DataError>(item.has_value(), "history: expected ids of the ", sequences.vocabulary.num_names(),
+                     " known items, got ", quote_text(name));
+    history.items.push_back(*item);
+  }
+  history.timestamps_s.assign(history.items.size(), 0);
+  return history;
+}
+
+inline nlohmann::json describe_item(const Sequences& sequences, std::int32_t item) {
+  nlohmann::json json = {{"item", sequences.vocabulary.decode(item)}};
+  if (!sequences.titles.empty()) json["title"] = sequences.title_of(item);
+  return json;
+}
+
+/// A title, with the id behind it where it is another text.
+inline std::string label_of(const Sequences& sequences, std::int32_t item) {
+  const std::string_view id = sequences.vocabulary.decode(item), title = sequences.title_of(item);
+  return id == title ? plain(id) : concat(plain(title), "  [", plain(id), "]");
+}
+
+inline std::string as_text(const Sequences& sequences, const History& history, std::size_t first,
+                           const std::vector<ScoredItem>& best) {
+  std::string text = concat("history (", history.items.size() - first, " of ", history.items.size(), " events)\n");
+  for (std::size_t i = first; i < history.items.size(); ++i) {
+    const std::string date = history.timestamps_s[i] > 0 ? date_of(history.timestamps_s[i]) + "  " : "";
+    text += concat("  ", date, label_of(sequences, history.items[i]), "\n");
+  }
+  text += "recommended (score)\n";
+  for (std::size_t i = 0; i < best.size(); ++i) {
+    text += concat(i < 9 ? "  " : " ", i + 1, "  ", fixed(best[i].score, 4), "  ", label_of(sequences, best[i].item),
+                   "\n");
+  }
+  return text;
+}
+
+inline nlohmann::json as_json(const Sequences& sequences, const History& history, std::size_t first,
+                              const std::vector<ScoredItem>& best) {
+  nlohmann::json result = {{"history_length", history.items.size()},
+                           {"history", nlohmann::json::array()},
+                           {"recommendations", nlohmann::json::array()}};
+  for (std::size_t i = first; i < history.items.size(); ++i) {
+    result["history"].push_back(describe_item(sequences, history.items[i]));
+    if (history.timestamps_s[i] > 0) result["history"].back()["timestamp_s"] = history.timestamps_s[i];
+  }
+  for (const ScoredItem& scored : best) {
+    nlohmann::json entry = describe_item(sequences, scored.item);
+    entry["rank"] = result["recommendations"].size() + 1;
+    entry["score"] = scored.score;
+    result["recommendations"].push_back(std::move(entry));
+  }
+  return result;
+}
+
+}  // namespace recommend_detail
+
+int recommend(Arguments arguments) {
+  using namespace recommend_detail;
+  constexpr std::size_t kShownEvents = 10;
+  const Options options = parse(arguments);
+  if (options.help()) return print(*options.help()), kOk;
+  const int sources = options.has("user") + options.has("history") + options.has("item");
+  check<UsageError>(sources == 1, "--user, --history or --item: expected one of them, got ", sources);
+  const std::int64_t count = options.integer("top", 10, 1, 1'000'000'000);
+  options.integer("at", 0, 0, kLastTimestamp);
+
+  const Run run = open_run(options.required_text("run"));
+  const History history =
+      options.has("user") ? history_of_user(options, run.sequences) : described_history(options, run.sequences);
+  const std::vector<ScoredItem> best =
+      hstu::recommend(run.model, history.items, history.timestamps_s, history.query_time_s,
+                      {.count = count,
+                       .max_history = run.config.train.max_history,
+                       .keep_seen = options.has("keep-seen")});
+  const std::size_t first = history.items.size() - std::min(kShownEvents, history.items.size());
+  if (options.has("json")) print_json(as_json(run.sequences, history, first, best));
+  else print(as_text(run.sequences, history, first, best));
+  return kOk;
+}
+
+}  // namespace hstu::cli

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+// hstu train: prepared data and a configuration -> a run folder, and its metrics on the test split.
+#include <signal.h>
+
+#include <hstu/train/presets.hpp>
+
+#include "metrics.hpp"
+#include "progress.hpp"
+
+namespace hstu::cli {
+namespace train_detail {
+
+inline volatile std::sig_atomic_t received_signal = 0;
+
+/// The first SIGINT or SIGTERM asks for a stop after the current step, a second one ends the process as usual.
+inline void catch_signals() {
+  struct sigaction action {};
+  action.sa_handler = [](int number) { received_signal = number; };
+  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
+  ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGTERM, &action, nullptr);
+}
+
+inline Options parse(Arguments arguments) {
+  std::string presets;
+  for (const std::string_view name : kPresetNames) presets += concat(presets.empty() ? "" : ", ", name);
+  return {arguments,
+          "--data DIR --preset NAME --out RUN [options]",
+          "Trains a model and prints its metrics on the test split: the last event of each user, ranked among all\n"
+          "items that the user has not met.  The folder RUN gets configuration, data, log and checkpoints.\n"
+          "Precedence: preset < --config < --set < other options.  SIGINT or SIGTERM: the step is finished, the\n"
+          "run saved, and the exit code 130 or 143.",
+          {{"data", "DIR", "what hstu prepare wrote"},
+           {"preset", "NAME", presets},
+           {"config", "FILE", "JSON object of fields that replace the preset's (names as in RUN/config.json)"},
+           {"set", "KEY=VALUE", "one such field; may be given many times", true},
+           {"epochs", "N", "number of epochs"},
+           {"seed", "S", "of initial weights, order of users, dropout and negatives"},
+           {"threads", "N", "threads (default: all cores); the result is the same for any number"},
+           {"out", "RUN", "folder of the run; an existing run is not touched without --resume"},
+           {"resume", "", "go on with the run in RUN, bit for bit; --data and --preset are then not needed, "
+                          "--epochs may grow.  Starts anew if RUN holds no run"},
+           {"json", "", "the metrics as one JSON object"}}};
+}
+
+/// defaults < preset, or the configuration of the run that goes on < file < --set < options
+inline Config make_config(const Options& options, const std::filesystem::path& out, bool is_started) {
+  Config config = options.has("preset") || !is_started ? make_preset(options.required_text("preset"))
+                                                       : load_run_config(out);
+  if (options.has("config")) {
+    constexpr std::uint64_t kMaxBytes = 1 << 20;
+    const std::string file = options.required_text("config");
+    try {
+      update_from_json(config, parse_json<ConfigError>(read_file(file, kMaxBytes), file), file);
+    } catch (const IoError& error) {
+      throw UsageError(concat("--config: ", error.what()));
+    }
+  }
+  for (const std::string& assignment : options.all("set")) set_field(config, assignment);
+  config.train.epochs = options.integer("epochs", config.train.epochs, 1, 1'000'000'000);
+  if (options.has("seed")) {
+    config.train.seed =
+        static_cast<std::uint64_t>(options.integer("seed", 0, 0, std::numeric_limits<std::int64_t>::max()));
+  }
+  return config;
+}
+
+/// A run goes on with its own copy of the data; --data may then only name the same.
+inline std::shared_ptr<const Sequences> load_data(const Options& options, const std::filesystem::path& out,
+                                                  bool is_started) {
+  const auto load = [](const std::filesystem::path& folder) {
+    return std::make_shared<const Sequences>(reading_data([&] { return load_sequences(folder); }));
+  };
+  if (!is_started) return load(options.required_text("data"));
+  const auto sequences = load(out / "data");
+  if (options.has("data")) {
+    const auto named = load(options.required_text("data"));
+    const bool is_same = named->offsets == sequences->offsets && named->items == sequences->items &&
+                         named->timestamps_s == sequences->timestamps_s && named->vocabulary == sequences->vocabulary;
+    check<UsageError>(is_same, "--data: holds other events than the run that is to go on");
+  }
+  return sequences;
+}
+
+}  // namespace train_detail
+
+int train(Arguments arguments) {
+  using namespace train_detail;
+  const Options options = parse(arguments);
+  if (options.help()) return print(*options.help()), kOk;
+
+  const std::filesystem::path out = options.required_text("out");
+  const bool is_started = std::filesystem::exists(out / "config.json");
+  check<UsageError>(!is_started || options.has("resume"), "--out: ", quote_text(out.string(), 200),
+                    " holds a run already; --resume goes on with it");
+  ProgressDisplay display(::isatty(STDERR_FILENO) != 0);
+  const FitResult result = following_options([&] {
+    set_num_threads(static_cast<int>(options.integer("threads", num_threads(), 1, 1024)));
+    const Config config = make_config(options, out, is_started);
+    const auto sequences = load_data(options, out, is_started);
+    catch_signals();
+    return fit(out, config, sequences,
+               {.resume = options.has("resume"),
+                .on_step = [&](const Progress& progress) { display.on_step(progress); },
+                .on_epoch = [&](const nlohmann::json& line) { display.on_epoch(line); },
+                .should_stop = [] { return received_signal != 0; }});
+  });
+  display.end();
+  if (!result.is_complete) {
+    note(concat("hstu train: interrupted and saved; --resume --out ", plain(out.string()), " goes on\n"));
+    return kSignalled + received_signal;
+  }
+
+  const Run run = open_run(out);
+  const LeaveLastOut split = leave_last_out(run.sequences);
+  nlohmann::json metrics = metrics_json(
+      hstu::evaluate(run.model, run.sequences, split.test, {.max_history = run.config.train.max_history}));
+  metrics.update(describe_run(run, last_state(out)));
+  metrics["split"] = "test";
+  metrics["preset"] = options.has("preset") ? nlohmann::json(options.required_text("preset")) : nlohmann::json();
+  print_metrics(metrics, options.has("json"));
+  return kOk;
+}
+
+}  // namespace hstu::cli
