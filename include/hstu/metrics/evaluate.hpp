@@ -95,7 +95,9 @@ inline Evaluation evaluate(const HstuModel& model, const Sequences& sequences, s
         const auto seen = options.keep_seen ? std::span<const std::int32_t>() : history_of(sequences.items, held_out[u]);
         Evaluation& part = parts[static_cast<std::size_t>(c)];
         part.ranking.add(rank_of_target(row, target, seen));
-        part.loss_sum += detail::negative_log_likelihood(row, target);
+        const double loss = detail::negative_log_likelihood(row, target);
+        check<NumericError>(std::isfinite(loss), "evaluate: the loss of user ", held_out[u].user, " is ", loss);
+        part.loss_sum += loss;
       }
     });
   });

@@ -26,11 +26,11 @@ struct FitOptions {
 };
 
 struct FitResult {
-  bool is_complete = false;  ///< false if should_stop ended it
+  bool is_complete = false;  ///< false if should_stop ended it early
   std::int64_t epochs = 0;   ///< trained in all
   std::int64_t best_epoch = 0;  ///< 0 without validation
-  double train_seconds = 0.0;   ///< of steps, in all calls for this run
-  std::int64_t trained_predictions = 0;
+  double train_seconds = 0.0;   ///< of the steps of these epochs, in all calls for this run
+  std::int64_t trained_predictions = 0;  ///< in these epochs
 };
 
 /// "hr@10" and so on, and "loss", of an evaluation.
@@ -59,12 +59,32 @@ inline std::string weights_checksum(const HstuModel& model) {
 }
 
 /// Throws ConfigError naming the first field other than epochs, patience and test_every that differs.
-inline void check_same_run(const Config& now, const Config& before) {
+inline void check_same_run(const Config& now, const Config& before, const std::string& origin) {
   const nlohmann::json a = to_json(now), b = to_json(before);
   for (const auto& [name, value] : a.items()) {
     if (name == "epochs" || name == "patience" || name == "test_every") continue;
-    check<ConfigError>(b.at(name) == value, "resume: ", name, " was ", b.at(name).dump(), ", now it is ", value.dump());
+    check<ConfigError>(b.at(name) == value, origin, ": ", name, " was ", b.at(name).dump(), ", now it is ",
+                       value.dump());
   }
+}
+
+/// Throws ConfigError unless `weights` were saved by a run of this configuration.
+inline void check_config_of(const TensorFile& weights, const Config& config, const std::string& origin) {
+  const auto entry = weights.metadata.find("config");
+  check<ConfigError>(entry != weights.metadata.end(), origin, ": expected the metadata 'config', found none");
+  Config saved;
+  update_from_json(saved, parse_json<ConfigError>(entry->second, origin), origin);
+  check_same_run(config, saved, origin);
+}
+
+/// Throws ConfigError unless both hold the same events of the same users and items.
+inline void check_same_data(const Sequences& now, const Sequences& before) {
+  check<ConfigError>(now.offsets == before.offsets && now.items == before.items &&
+                         now.timestamps_s == before.timestamps_s && now.users == before.users &&
+                         now.vocabulary == before.vocabulary,
+                     "resume: the run was trained on other data (", before.num_users(), " users, ",
+                     before.num_events(), " events), now it is ", now.source, " (", now.num_users(), " users, ",
+                     now.num_events(), " events)");
 }
 
 /// The metric that validation follows, larger is better.
@@ -124,7 +144,8 @@ inline Config load_run_config(const std::filesystem::path& run) {
 /// Trains `config` on `sequences` in the folder `run`: an epoch, its line of metrics, its checkpoint, and so on.
 /// With validation it keeps the best epoch's weights in RUN/best and stops when `patience` epochs brought none better.
 /// With options.resume it goes on where the folder's checkpoint stands; the result has the bits of an uninterrupted
-/// run.  Throws ConfigError if the folder holds a run and resume is off, or if it holds one of another configuration.
+/// run.  Throws ConfigError if the folder holds a run and resume is off, or if it holds one of another configuration or
+/// of other data; CheckpointError or DataError if it is damaged.  Nothing on disk has changed then.
 inline FitResult fit(const std::filesystem::path& run, const Config& config,
                      std::shared_ptr<const Sequences> sequences, const FitOptions& options = {}) {
   detail::validation_score({}, config.train.metric);  // refuse a bad name before training
@@ -134,14 +155,18 @@ inline FitResult fit(const std::filesystem::path& run, const Config& config,
   detail::FitState fit_state;
   const bool is_started = std::filesystem::exists(detail::config_path(run));
   check<ConfigError>(!is_started || options.resume, run.string(), ": holds a run already; resume it or choose another");
-  if (is_started) detail::check_same_run(trainer.config(), load_run_config(run));
-  else save_sequences(run / "data", *sequences);
-  atomic_write(detail::config_path(run), to_json(trainer.config()).dump(2) + "\n");
-  if (is_started && has_checkpoint(last)) {
-    const Checkpoint saved = load_checkpoint(last);
-    trainer.restore(saved);
-    fit_state = detail::FitState::from(saved.state);
+  if (is_started) {
+    detail::check_same_run(trainer.config(), load_run_config(run), "resume");
+    detail::check_same_data(*sequences, load_sequences(run / "data"));
+    if (has_checkpoint(last)) {
+      const Checkpoint saved = load_checkpoint(last);
+      trainer.restore(saved);
+      fit_state = detail::FitState::from(saved.state);
+    }
+  } else {
+    save_sequences(run / "data", *sequences);
   }
+  atomic_write(detail::config_path(run), to_json(trainer.config()).dump(2) + "\n");
   const auto is_kept = [&](const nlohmann::json& line) {
     return required<std::int64_t>(line, "epoch", "metrics.jsonl") <= trainer.finished_epochs();
   };
@@ -158,11 +183,13 @@ inline FitResult fit(const std::filesystem::path& run, const Config& config,
     return FitResult{is_complete, trainer.finished_epochs(), fit_state.best_epoch, fit_state.train_seconds,
                      fit_state.trained_predictions};
   };
-  const auto is_out_of_patience = [&] {
-    return train.validate && train.patience > 0 && trainer.finished_epochs() - fit_state.best_epoch >= train.patience;
+  const auto is_done = [&] {
+    const std::int64_t without_gain = trainer.finished_epochs() - fit_state.best_epoch;
+    return trainer.finished_epochs() >= train.epochs ||
+           (train.validate && train.patience > 0 && without_gain >= train.patience);
   };
 
-  while (trainer.finished_epochs() < train.epochs && !is_out_of_patience()) {
+  while (!is_done()) {
     bool is_stopped = false;
     const EpochResult epoch = trainer.train_one_epoch([&](const Progress& progress) {
       if (options.on_step) options.on_step(progress);
@@ -196,9 +223,9 @@ inline FitResult fit(const std::filesystem::path& run, const Config& config,
       if (options.on_epoch) options.on_epoch(line);
     }
     save();
-    if (is_stopped) return result(false);
+    if (is_stopped) break;
   }
-  return result(true);
+  return result(is_done());
 }
 
 /// What evaluation and recommendation need of a run.
@@ -209,16 +236,22 @@ struct Run {
   std::int64_t epoch = 0;  ///< of the weights: the best validated one, or the last
 };
 
-/// Throws IoError or CheckpointError if the folder holds no run or a damaged one, DataError for damaged data.
+/// Throws IoError or CheckpointError if the folder holds no run, an unfinished first epoch or a damaged one, DataError
+/// for damaged data.
 inline Run load_run(const std::filesystem::path& run) {
   const Config config = load_run_config(run);
   const std::filesystem::path folder = run / (config.train.validate ? "best" : "last");
   const Checkpoint saved = load_checkpoint(folder, CheckpointPart::model);
-  Run loaded{config, load_sequences(run / "data"), HstuModel(config.model, config.train.seed),
+  Sequences sequences = load_sequences(run / "data");
+  try {  // before a model of the sizes that config.json claims takes memory
+    detail::check_config_of(saved.weights, config, folder.string());
+    check<ConfigError>(sequences.vocabulary.size() == config.model.num_items, "the data has ",
+                       sequences.vocabulary.size(), " items with padding, the model ", config.model.num_items);
+  } catch (const ConfigError& error) {
+    throw CheckpointError(concat(run.string(), ": ", error.what()));
+  }
+  Run loaded{config, std::move(sequences), HstuModel(config.model, config.train.seed),
              required<std::int64_t, CheckpointError>(saved.state, "epoch", folder.string())};
-  check<CheckpointError>(loaded.sequences.vocabulary.size() == config.model.num_items, run.string(),
-                         ": the data has ", loaded.sequences.vocabulary.size(), " items with padding, the model ",
-                         config.model.num_items);
   load_weights(loaded.model.parameters(), saved.weights);
   return loaded;
 }

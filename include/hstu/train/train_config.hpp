@@ -47,15 +47,15 @@ struct TrainConfig {
 
 inline void validate(const TrainConfig& c) {
   const auto positive = [](const char* name, std::int64_t value) {
-    check<ConfigError>(value >= 1 && value <= (std::int64_t{1} << 31), "config: ", name, " must be at least 1, got ",
-                       value);
+    constexpr std::int64_t kMost = std::int64_t{1} << 31;
+    check<ConfigError>(value >= 1 && value <= kMost, "config: ", name, " must be in [1, ", kMost, "], got ", value);
   };
   positive("num_negatives", c.num_negatives);
   positive("max_history", c.max_history);
   positive("batch_size", c.batch_size);
   positive("epochs", c.epochs);
   const auto not_negative = [](const char* name, double value) {
-    check<ConfigError>(value >= 0 && value < 1e9, "config: ", name, " must not be negative, got ", value);
+    check<ConfigError>(value >= 0 && value < 1e9, "config: ", name, " must be in [0, 1e9), got ", value);
   };
   not_negative("learning_rate", c.learning_rate);
   not_negative("weight_decay", c.weight_decay);

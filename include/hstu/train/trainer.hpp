@@ -31,7 +31,7 @@ struct EpochResult {
   std::int64_t epoch = 0;  ///< from 1
   double loss = 0.0;       ///< mean per predicted item
   std::int64_t predictions = 0;
-  double seconds = 0.0;    ///< spent in this process
+  double seconds = 0.0;    ///< spent in steps
   double learning_rate = 0.0;  ///< of the last step
 };
 
@@ -57,28 +57,29 @@ class Trainer {
     return (units_.size() + config_.train.batch_size - 1) / config_.train.batch_size;
   }
 
-  /// Trains on the next batch.  Throws NumericError, with parameters unchanged, if the loss or a gradient is not finite.
+  /// Trains on the next batch, of the next epoch if the current one has none left.
+  /// Throws NumericError, with parameters unchanged, if the loss or a gradient is not finite.
   Progress step() {
-    const std::int64_t first = batch_ * config_.train.batch_size;
+    const auto begin = std::chrono::steady_clock::now();
+    if (batch_ == steps_per_epoch()) finish_epoch();
     if (batch_ == 0) start_epoch();
+    const std::int64_t first = batch_ * config_.train.batch_size;
     const std::int64_t last = std::min(first + config_.train.batch_size, units_.size());
     train_on(std::span(order_).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(last - first)));
     ++batch_;
-    const Progress progress{epoch_ + 1, config_.train.epochs, batch_, steps_per_epoch(), mean_loss()};
-    return progress;
+    seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    return {epoch_ + 1, config_.train.epochs, batch_, steps_per_epoch(), mean_loss()};
   }
 
-  /// Trains to the end of the current epoch.  `on_step` may return false to stop early; the result is then empty.
+  /// Trains to the end of the current epoch.  `on_step` may return false to stop early; the result is then empty, and
+  /// the next call goes on behind that step.
   EpochResult train_one_epoch(const std::function<bool(const Progress&)>& on_step = {}) {
-    const auto begin = std::chrono::steady_clock::now();
     while (batch_ < steps_per_epoch()) {
       const Progress progress = step();
       if (on_step && !on_step(progress)) return {};
     }
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
-    ++epoch_;
-    batch_ = 0;
-    return {epoch_, mean_loss(), loss_count_, elapsed.count(), learning_rate_};
+    finish_epoch();
+    return {epoch_, mean_loss(), loss_count_, seconds_, learning_rate_of(step_ - 1)};
   }
 
   /// Full ranking of the held-out events; see evaluate().
@@ -93,7 +94,7 @@ class Trainer {
     saved.weights = weights();
     saved.optimizer.tensors = optimizer_->state();
     saved.state = {{"epoch", epoch_}, {"batch", batch_}, {"step", step_}, {"loss_sum", loss_sum_},
-                   {"loss_count", loss_count_}};
+                   {"loss_count", loss_count_}, {"seconds", seconds_}};
     return saved;
   }
   /// Copies of the parameters, with the configuration as metadata.
@@ -132,6 +133,19 @@ class Trainer {
     shuffle_units();
     loss_sum_ = 0.0;
     loss_count_ = 0;
+    seconds_ = 0.0;
+  }
+  void finish_epoch() {
+    ++epoch_;
+    batch_ = 0;
+  }
+  double learning_rate_of(std::int64_t step) const {
+    const TrainConfig& c = config_.train;
+    return learning_rate({.learning_rate = c.learning_rate,
+                          .warmup_steps = c.warmup_steps,
+                          .decay = c.decay,
+                          .floor = c.min_learning_rate},
+                         step, c.epochs * steps_per_epoch());
   }
   void shuffle_units() {
     order_.resize(static_cast<std::size_t>(units_.size()));
@@ -158,33 +172,31 @@ class Trainer {
     for (std::size_t c = 1; c < chunks.size(); ++c) first_token[c] = first_token[c - 1] + batches[c - 1].tokens();
 
     std::vector<double> losses(chunks.size(), 0.0);
+    double loss_sum = 0.0;
     gradients_.prepare(chunks.size());
-    parallel_for(std::ssize(chunks), [&](std::int64_t c) {
-      const auto i = static_cast<std::size_t>(c);
-      ForwardContext context{.is_training = true,
-                             .seed = config_.train.seed,
-                             .step = static_cast<std::uint32_t>(step_),
-                             .first_token = first_token[i]};
-      const Tensor loss = training_loss(model_, batches[i], config_.train, context);
-      losses[i] = loss.item();
-      if (loss.needs_grad()) backward(loss, gradients_.chunk(i), 1.0 / static_cast<double>(count));
-    });
-    const double loss_sum = std::accumulate(losses.begin(), losses.end(), 0.0);
     try {
+      parallel_for(std::ssize(chunks), [&](std::int64_t c) {
+        const auto i = static_cast<std::size_t>(c);
+        ForwardContext context{.is_training = true,
+                               .seed = config_.train.seed,
+                               .step = static_cast<std::uint32_t>(step_),
+                               .first_token = first_token[i]};
+        const Tensor loss = training_loss(model_, batches[i], config_.train, context);
+        losses[i] = loss.item();
+        if (loss.needs_grad()) backward(loss, gradients_.chunk(i), 1.0 / static_cast<double>(count));
+      });
+      loss_sum = std::accumulate(losses.begin(), losses.end(), 0.0);
       check<NumericError>(std::isfinite(loss_sum), "the loss is ", loss_sum);
       gradients_.reduce();
       if (config_.train.max_grad_norm > 0) clip_grad_norm(parameters_, config_.train.max_grad_norm);
     } catch (const NumericError& error) {
       gradients_.clear();
       throw NumericError(concat("train: epoch ", epoch_ + 1, ", step ", batch_ + 1, ": ", error.what()));
+    } catch (...) {
+      gradients_.clear();
+      throw;
     }
-    const TrainConfig& c = config_.train;
-    learning_rate_ = learning_rate({.learning_rate = c.learning_rate,
-                                    .warmup_steps = c.warmup_steps,
-                                    .decay = c.decay,
-                                    .floor = c.min_learning_rate},
-                                   step_, c.epochs * steps_per_epoch());
-    optimizer_->step(learning_rate_);
+    optimizer_->step(learning_rate_of(step_));
     ++step_;
     loss_sum_ += loss_sum;
     loss_count_ += count;
@@ -204,7 +216,7 @@ class Trainer {
   std::int64_t step_ = 0;            // finished in all
   double loss_sum_ = 0.0;            // of the current epoch
   std::int64_t loss_count_ = 0;
-  double learning_rate_ = 0.0;
+  double seconds_ = 0.0;             // in steps of the current epoch
 };
 
 /// Copies `file`'s tensors into parameters of the same names.  Throws CheckpointError, with the parameters unchanged,
@@ -230,7 +242,8 @@ inline void Trainer::restore(const Checkpoint& saved) {
   const std::int64_t epoch = number("epoch"), batch = number("batch"), step = number("step");
   const std::int64_t loss_count = number("loss_count");
   const auto loss_sum = required<double, CheckpointError>(saved.state, "loss_sum", "state");
-  check<CheckpointError>(epoch >= 0 && epoch < (std::int64_t{1} << 31) && batch >= 0 && batch < steps_per_epoch() &&
+  const auto seconds = required<double, CheckpointError>(saved.state, "seconds", "state");
+  check<CheckpointError>(epoch >= 0 && epoch < (std::int64_t{1} << 31) && batch >= 0 && batch <= steps_per_epoch() &&
                              step == epoch * steps_per_epoch() + batch && loss_count >= 0,
                          "state: epoch ", epoch, ", batch ", batch, ", step ", step, " do not fit an epoch of ",
                          steps_per_epoch(), " steps");
@@ -247,6 +260,7 @@ inline void Trainer::restore(const Checkpoint& saved) {
   step_ = step;
   loss_sum_ = loss_sum;
   loss_count_ = loss_count;
+  seconds_ = seconds;
   if (batch_ > 0) shuffle_units();
 }
 
