@@ -206,7 +206,8 @@ inline FitResult fit(const std::filesystem::path& run, const Config& config,
                              {"tokens_per_second", static_cast<double>(epoch.predictions) / std::max(epoch.seconds, 1e-9)},
                              {"weights_crc64", detail::weights_checksum(trainer.model())}};
       const auto add_metrics = [&](const char* prefix, const Evaluation& evaluation) {
-        for (const auto& [name, value] : metrics_json(evaluation).items()) line[prefix + name] = value;
+        const nlohmann::json metrics = metrics_json(evaluation);  // items() does not keep a temporary alive
+        for (const auto& [name, value] : metrics.items()) line[prefix + name] = value;
       };
       if (train.validate) {
         const Evaluation evaluation = trainer.evaluate(Split::validation);
