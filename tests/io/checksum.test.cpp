@@ -44,3 +44,9 @@ TEST_CASE("crc64: every flipped bit changes it", "[io][checksum][property]") {
     }
   }
 }
+
+TEST_CASE("hex_digits: sixteen of them, leading zeros kept", "[io][checksum][property]") {
+  CHECK(hstu::hex_digits(0) == "0000000000000000");
+  CHECK(hstu::hex_digits(0x0123456789ABCDEF) == "0123456789abcdef");
+  CHECK(hstu::hex_digits(~std::uint64_t{0}) == "ffffffffffffffff");
+}

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace hstu {
@@ -50,6 +51,13 @@ inline std::uint64_t crc64(std::span<const std::byte> bytes, std::uint64_t previ
 }
 inline std::uint64_t crc64(std::string_view text, std::uint64_t previous = 0) {
   return crc64(std::as_bytes(std::span(text)), previous);
+}
+
+/// A checksum as 16 lower-case hex digits, in any locale.
+inline std::string hex_digits(std::uint64_t crc) {
+  std::string text(16, '0');
+  for (auto digit = text.rbegin(); digit != text.rend(); ++digit, crc >>= 4U) *digit = "0123456789abcdef"[crc & 15U];
+  return text;
 }
 
 }  // namespace hstu

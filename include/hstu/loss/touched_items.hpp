@@ -8,7 +8,7 @@
 namespace hstu::detail {
 
 /// The rows of a table that one call touches, normalised, padded to whole SIMD vectors, with their gradient.
-/// Slots are numbered by first use, so the work and the memory depend on the call, not on the catalogue.
+/// Slots are numbered by first use, so that work and memory depend on the call; on the catalogue, only 4 bytes an item.
 template <class Scalar>
 class TouchedItems {
  public:

@@ -22,13 +22,12 @@ inline std::int64_t count_values(const ParameterList& parameters) {
   return count;
 }
 
-/// Uses of random numbers, one site each, so that no two draw the same values.
+/// Uses of random numbers, one site each, so that no two draw the same values.  Those of data/ stand beside their use,
+/// from 0x0DA7A001 on.
 enum RandomSite : std::uint32_t {
   kSiteInit = 1,          ///< parameters: the step is the number of the parameter
   kSiteUserOrder = 2,     ///< order of users in an epoch
   kSiteNegatives = 3,     ///< negatives of the sampled softmax
-  kSiteTies = 4,          ///< order of events with equal timestamps
-  kSiteSplit = 5,         ///< users or samples into train, validation, test
   kSiteFirstDropout = 16  ///< dropout layers count on from here, in the order of the forward pass
 };
 

@@ -149,7 +149,7 @@ class AttentionPass {
   static void mask_future(Panel& p, std::int64_t i0) {
     for (std::int64_t r = 0; r < p.rows(); ++r) p.row(r).tail(p.cols() - (i0 + r + 1)).setZero();
   }
-  /// Multiplies weights by keep/(1 − p); the counter of a weight is (token·H + h)·2²⁴ + key.
+  /// Multiplies weights by keep/(1 − dropout); the counter of a weight is (token·H + h)·2²⁴ + key.  docs/math.md (A3)
   void drop(Panel& p, std::int64_t h, std::int64_t start, std::int64_t i0) {
     const auto threshold = static_cast<std::uint32_t>(options_.dropout * 0x1p32);
     const auto kept = static_cast<Scalar>(1.0 / (1.0 - options_.dropout));

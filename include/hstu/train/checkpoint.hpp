@@ -14,8 +14,6 @@
 // open to any safetensors reader; no pointer file can disagree; a file of another save cannot be mixed in.
 #pragma once
 #include <algorithm>
-#include <iomanip>
-#include <sstream>
 #include <string>
 
 #include <hstu/io/checksum.hpp>
@@ -53,10 +51,7 @@ inline constexpr const char* kChecksumKey = "hstu.checksum";
 inline std::string content_checksum(const TensorFile& file) {
   std::uint64_t crc = crc64(safetensors_prefix(file));
   for (const auto& [name, tensor] : data_order(file)) crc = crc64(bytes_of(*tensor), crc);
-  std::ostringstream text;
-  text.imbue(std::locale::classic());
-  text << std::hex << std::setfill('0') << std::setw(16) << crc;
-  return text.str();
+  return hex_digits(crc);
 }
 
 inline std::string optimizer_file_name(const std::string& checksum) {

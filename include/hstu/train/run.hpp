@@ -53,9 +53,7 @@ inline std::string weights_checksum(const HstuModel& model) {
     dispatch_floating("checksum", p.value.dtype(),
                       [&]<class Scalar>(Scalar) { crc = crc64(std::as_bytes(p.value.values<Scalar>()), crc); });
   }
-  std::ostringstream text;
-  text << std::hex << std::setfill('0') << std::setw(16) << crc;
-  return text.str();
+  return hex_digits(crc);
 }
 
 /// Throws ConfigError naming the first field other than epochs, patience and test_every that differs.
