@@ -113,7 +113,8 @@ inline void run_backward(const Tensor& y, const Tensor& dy, Gradients* leaves) {
   check<ShapeError>(dy.shape() == y.shape() && dy.dtype() == y.dtype(), "backward: gradient must be ", y.dtype(),
                     y.shape(), ", got ", dy.dtype(), dy.shape());
   const std::vector<Node*> order = topological_order(y.node().get());
-  for (const Node* node : std::views::reverse(order)) {  // before the first gradient moves, so that a refused walk changes nothing
+  // Before the first gradient moves, so that a refused walk changes nothing.
+  for (const Node* node : std::views::reverse(order)) {
     check<Error>(static_cast<bool>(node->backward), node->op, ": backward ran through this graph before and freed it");
   }
   Accumulator into(leaves);

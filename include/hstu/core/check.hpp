@@ -40,7 +40,8 @@ void check(bool holds, const Parts&... parts) {
 /// a·b for sizes.  Throws ShapeError if either is negative or the product exceeds int64.
 inline std::int64_t checked_mul(std::int64_t a, std::int64_t b) {
   check<ShapeError>(a >= 0 && b >= 0, "size must not be negative, got ", a, " and ", b);
-  check<ShapeError>(b == 0 || a <= std::numeric_limits<std::int64_t>::max() / b, "size ", a, " x ", b, " exceeds 64 bits");
+  check<ShapeError>(b == 0 || a <= std::numeric_limits<std::int64_t>::max() / b, "size ", a, " x ", b,
+                    " exceeds 64 bits");
   return a * b;
 }
 

@@ -189,6 +189,7 @@ inline std::vector<std::int64_t> counted_positions(const Tensor& targets, std::i
 /// Next-item cross-entropy: mean or sum over counted positions t of  −log softmax(z_t)[target_t],
 ///   z = (hidden · tableᵀ + bias) / temperature.
 ///   hidden [T, D], table [V, D] and bias [V] (or undefined) float32 or float64; targets int32 [T]; result: a scalar.
+/// docs/math.md (L1) to (L3).
 /// Positions whose target is `ignored_target` get no loss and no gradient; if none counts, the loss is 0 and so are all
 /// gradients. With p = softmax(z), g = (p − onehot(target)) / temperature:  dhidden = g·table,  dtable = gᵀ·hidden,
 /// dbias = Σ_t g_t. Cost: 3 products of 2·T·V·D flops with gradients (a fourth when V > 4,096), all in the forward

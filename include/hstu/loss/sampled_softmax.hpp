@@ -187,6 +187,7 @@ inline std::vector<std::int64_t> counted_positions(const Tensor& targets, const 
 /// Sampled softmax: mean or sum over counted positions t of  −log( e^{s⁺} / (e^{s⁺} + Σ_r e^{s_r}) ),
 ///   s = hidden_t · n(e) / temperature,  n(e) = e / max(‖e‖, l2_eps),  e: the row of the target (s⁺) or of a negative.
 ///   hidden [T, D] and table [V, D] float32 or float64; targets int32 [T]; negatives int32 [T, R]; result: a scalar.
+/// docs/math.md (L4), (L5).
 /// Negatives equal to the target are left out.  `hidden` is taken as it is: the model normalises it where it must be.
 /// With p the softmax, g = p − onehot(target):  dhidden = Σ g·n / temperature,  dn = g·hidden / temperature, summed per
 /// item, then de = (dn − n·(n·dn)) / ‖e‖.  If no position counts, the loss is 0 and so are all gradients. Cost:

@@ -11,7 +11,7 @@ namespace hstu {
 
 /// 1 + number of other candidates whose score is at least that of `target`: ties count against it, so that a scorer
 /// that gives every item the same score gains nothing.  scores [V]; candidates are the items 1 … V−1 without
-/// `excluded` (any order, repeats and 0 allowed); the target is a candidate even if excluded.
+/// `excluded` (any order, repeats and 0 allowed); the target is a candidate even if excluded; docs/math.md (M1).
 /// Throws NumericError if the score of a candidate is NaN or Inf, DataError for an id outside of the table.
 template <class Scalar>
 std::int64_t rank_of_target(std::span<const Scalar> scores, std::int32_t target,
@@ -28,8 +28,8 @@ std::int64_t rank_of_target(std::span<const Scalar> scores, std::int32_t target,
   return rank;
 }
 
-/// HR@k, NDCG@k and MRR over the ranks of users.  Keeps counts per rank, so that the result does not depend on the
-/// order of users or on how they were cut into parts.
+/// HR@k, NDCG@k and MRR over the ranks of users; docs/math.md (M2).  Keeps counts per rank, so that the result does not
+/// depend on the order of users or on how they were cut into parts.
 class RankingMetrics {
  public:
   /// rank: from 1.

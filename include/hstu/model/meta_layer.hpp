@@ -13,6 +13,7 @@ namespace hstu {
 
 /// x [T,D] → norm → SiLU(·uvqk) → u,v [T,H·Dv], q,k [T,H·Dqk] → SiLU attention / max_seq_len → a = norm(·)
 ///         → u·a, or [u, a, u·a] → dropout → o → + x.
+/// docs/math.md (H3).
 /// Source: generative-recommenders, research/modeling/sequential/hstu.py, SequentialTransductionUnitJagged.
 class MetaLayer {
  public:

@@ -16,6 +16,7 @@ namespace hstu {
 /// x [T,D] → norm1 → proj1 → q,k [T,H·Dqk], u,v [T,H·Dv] → softmax attention → ·σ(u) → proj2 → dropout → + x
 ///         → norm2 → ffn: D → 4D → ReLU → dropout → D → dropout → + .
 /// The bias table is shared by all layers and belongs to the model.   Source: torch-rechub 0.1.0, HSTULayer.
+/// docs/math.md (H1).
 class Rechub01Layer {
  public:
   Rechub01Layer(const HstuConfig& c, Initializer& init)

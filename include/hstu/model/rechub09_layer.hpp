@@ -14,6 +14,7 @@ namespace hstu {
 
 /// x [T,D] → norm_in → SiLU(proj1) → q,k [T,H·Dqk], u,v [T,H·Dv] → SiLU attention / max_seq_len → norm_attn(·)·u
 ///         → dropout → proj2 [T,D].  The residual is the block's.   Source: torch-rechub 0.9.0, HSTULayer.
+/// docs/math.md (H2).
 class Rechub09Layer {
  public:
   Rechub09Layer(const HstuConfig& c, Initializer& init)

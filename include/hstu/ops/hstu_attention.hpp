@@ -197,8 +197,8 @@ inline void check_attention(const Tensor& q, const Tensor& k, const Tensor& v, c
 
 }  // namespace detail
 
-/// Jagged HSTU attention, per user and head, query i sees keys j <= i:
-///   silu:    Y = (SiLU(α·Q·Kᵀ + rab) / n) · V           softmax:  Y = softmax(α·Q·Kᵀ + rab) · V       docs/math.md (A1)
+/// Jagged HSTU attention, per user and head, query i sees keys j <= i; docs/math.md (A1) to (A8):
+///   silu:    Y = (SiLU(α·Q·Kᵀ + rab) / n) · V           softmax:  Y = softmax(α·Q·Kᵀ + rab) · V
 ///   q, k [T, H·Dqk]   v, y [T, H·Dv]   offsets [B+1] int64, ascending from 0 to T   rab: see RelativeBias
 /// Cost: 2·H·Σ lᵢ²/2·(Dqk + Dv) flops forward, 2.5 times that backward.  Keeps q, k, v (softmax: y and [T, H] too).
 /// Throws ShapeError if operands do not fit each other, ConfigError for options out of range.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Relative positions -> rows of a bias table: the row for every distance d = i − j >= 0 of query i and key j.
+// Relative positions -> rows of a bias table: the row for every distance d = i − j >= 0 of query i and key j;
+// docs/math.md (T2).
 #pragma once
 #include <algorithm>
 #include <cmath>

@@ -10,7 +10,7 @@
 namespace hstu {
 
 /// rab[h, i, j] = position_table[row(i − j), h] + time_table[bucket(i, j), h] + dense[h, i, j]; absent parts are zero.
-/// Tables are [rows, H], or [rows] when all heads share them.
+/// Tables are [rows, H], or [rows] when all heads share them.  docs/math.md (A2), (A8)
 struct RelativeBias {
   Tensor position_table;
   std::shared_ptr<const DistanceRows> position_rows;

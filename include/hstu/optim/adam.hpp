@@ -12,7 +12,7 @@ struct AdamOptions {
   double weight_decay = 0.0;
 };
 
-/// Adam; the subject of both classes below.  With t the number of this step:
+/// Adam; the subject of both classes below; docs/math.md (O2), (O3).  With t the number of this step:
 ///   L2 decay (Adam):          g ← dθ + weight_decay·θ
 ///   decoupled decay (AdamW):  g ← dθ,  θ ← θ·(1 − lr·weight_decay)
 ///   m ← m + (1 − β₁)(g − m),  v ← β₂·v + (1 − β₂)·g²

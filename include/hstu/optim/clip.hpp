@@ -11,7 +11,7 @@ namespace hstu {
 /// Scales all gradients by max_norm / (norm + 1e-6) if that is below 1; returns the norm before.
 /// norm = √Σ g² over all parameters, in float64, in their order.  Undefined gradients are left out.
 /// Throws NumericError naming the first parameter whose gradient holds NaN or Inf; no gradient is changed then.
-/// Source: torch.nn.utils.clip_grad_norm_.
+/// docs/math.md (O4).  Source: torch.nn.utils.clip_grad_norm_.
 inline double clip_grad_norm(const ParameterList& parameters, double max_norm) {
   check<ConfigError>(max_norm > 0, "clip_grad_norm: the largest norm must be positive, got ", max_norm);
   double squares = 0.0;

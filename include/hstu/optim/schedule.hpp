@@ -27,6 +27,7 @@ inline Decay parse_decay(const std::string& name) {
 }
 
 /// The rate of `step`, counted from 0, in a run of `total_steps`.  From total_steps on the cosine stays at its floor.
+/// docs/math.md (O5).
 inline double learning_rate(const Schedule& schedule, std::int64_t step, std::int64_t total_steps) {
   check<ConfigError>(std::isfinite(schedule.learning_rate) && schedule.learning_rate >= 0,
                      "schedule: learning rate must be finite and not negative, got ", schedule.learning_rate);

@@ -12,7 +12,7 @@ struct SgdOptions {
 };
 
 /// g ← dθ + weight_decay·θ;  b ← momentum·b + g;  θ ← θ − lr·(nesterov ? g + momentum·b : b).
-/// Source: torch.optim.SGD without dampening.
+/// docs/math.md (O1).  Source: torch.optim.SGD without dampening.
 class Sgd : public Optimizer {
  public:
   explicit Sgd(ParameterList parameters, const SgdOptions& options = {})
