@@ -112,6 +112,9 @@ class HstuModel {
     check<ShapeError>(!offsets.empty() && offsets.front() == 0 && offsets.back() == batch.tokens() &&
                           std::ranges::is_sorted(offsets),
                       "hstu: the offsets of a batch must ascend from 0 to its number of tokens, ", batch.tokens());
+    check<ShapeError>(batch.positions.numel() == batch.tokens() && batch.ages_s.numel() == batch.tokens(),
+                      "hstu: a batch of ", batch.tokens(), " tokens has ", batch.positions.numel(), " positions and ",
+                      batch.ages_s.numel(), " ages");
     for (std::size_t b = 0; b + 1 < offsets.size(); ++b) {
       const std::int64_t length = offsets[b + 1] - offsets[b];
       check<DataError>(length <= config_.max_seq_len, "hstu: sequence too long: user ", b, " of the batch has ", length,
