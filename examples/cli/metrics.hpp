@@ -12,10 +12,8 @@ inline nlohmann::json describe_run(const Run& run, const nlohmann::json& state) 
   constexpr const char* kOrigin = "state";
   const auto seconds = required<double, CheckpointError>(state, "train_seconds", kOrigin);
   const auto predictions = required<std::int64_t, CheckpointError>(state, "trained_predictions", kOrigin);
-  std::int64_t parameters = 0;
-  for (const NamedParameter& parameter : run.model.parameters()) parameters += parameter.value.numel();
   return {{"items", run.sequences.vocabulary.num_names()},
-          {"parameters", parameters},
+          {"parameters", count_values(run.model.parameters())},
           {"epochs", required<std::int64_t, CheckpointError>(state, "epoch", kOrigin)},
           {"weights_of_epoch", run.epoch},
           {"train_seconds", seconds},
