@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The one matrix product under all ops: every GEMM of the library goes through here.
 #pragma once
+#include <algorithm>
+#include <type_traits>
+
 #include <Eigen/Core>
 
 #include <hstu/core/tensor.hpp>

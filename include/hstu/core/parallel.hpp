@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // One thread pool and one parallel_for: chunks depend on the shape only, never on the number of threads.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <exception>
 #include <memory>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Negative items for sampled_softmax.
 #pragma once
+#include <array>
 #include <limits>
 
 #include <hstu/core/random_fill.hpp>

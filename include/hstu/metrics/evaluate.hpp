@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include <hstu/core/chunks.hpp>
 #include <hstu/core/parallel.hpp>
 #include <hstu/data/batcher.hpp>
 #include <hstu/metrics/ranking.hpp>
@@ -29,26 +30,6 @@ struct Evaluation {
 
 namespace detail {
 
-/// Tokens in one chunk of work: the activations of a chunk stay in the cache of its core.
-inline constexpr std::int64_t kChunkTokens = 1024;
-
-/// Cuts [0, count) into ranges of about kChunkTokens; depends on the lengths only, never on the threads.
-template <class LengthOf>
-std::vector<EventRange> make_chunks(std::int64_t count, const LengthOf& length_of) {
-  std::vector<EventRange> chunks;
-  std::int64_t tokens = 0;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::int64_t length = length_of(i);
-    if (chunks.empty() || tokens + length > kChunkTokens) {
-      chunks.push_back({i, i});
-      tokens = 0;
-    }
-    tokens += length;
-    chunks.back().end = i + 1;
-  }
-  return chunks;
-}
-
 /// −log softmax(scores)[target] over the items 1 … V−1.
 template <class Scalar>
 double negative_log_likelihood(std::span<const Scalar> scores, std::int32_t target) {
@@ -68,11 +49,11 @@ inline Evaluation evaluate(const HstuModel& model, const Sequences& sequences, s
   const auto length_of = [&](std::int64_t i) {
     return std::min(events[static_cast<std::size_t>(i)].history.size(), options.max_history);
   };
-  const auto chunks = detail::make_chunks(std::ssize(events), length_of);
+  const auto chunks = make_chunks(std::ssize(events), length_of);
   std::vector<Evaluation> parts(chunks.size());
   parallel_for(std::ssize(chunks), [&](std::int64_t c) {
     const NoGrad no_grad;
-    const EventRange& chunk = chunks[static_cast<std::size_t>(c)];
+    const IndexRange& chunk = chunks[static_cast<std::size_t>(c)];
     const auto held_out = events.subspan(static_cast<std::size_t>(chunk.begin), static_cast<std::size_t>(chunk.size()));
     const auto history_of = [&](const auto& column, const HeldOut& event) {
       return std::span(column).subspan(static_cast<std::size_t>(event.history.begin),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Dropout with a mask that is a function of the element's place, recomputed in backward instead of stored.
 #pragma once
+#include <algorithm>
 #include <cmath>
 
 #include <hstu/core/random_fill.hpp>

@@ -6,6 +6,7 @@
 #include <set>
 
 #include <hstu/autograd/backward.hpp>
+#include <hstu/core/chunks.hpp>
 #include <hstu/core/parallel.hpp>
 #include <hstu/nn/module.hpp>
 
@@ -86,35 +87,24 @@ class Optimizer {
   /// Pieces depend on the sizes only, so the bits do not depend on the number of threads.
   template <class Update>
   void for_each_piece(const Update& update) {
-    struct Piece {
-      std::size_t parameter;
-      std::int64_t first, count;
-    };
-    std::vector<Piece> pieces;
-    for (std::size_t i = 0; i < parameters_.size(); ++i) {
-      if (!grad(parameters_[i].value).defined()) continue;
-      const std::int64_t count = parameters_[i].value.numel();
-      for (std::int64_t first = 0; first < count; first += kPiece) {
-        pieces.push_back({i, first, std::min(kPiece, count - first)});
-      }
-    }
+    std::vector<std::int64_t> sizes;  // 0 for a parameter without a gradient
+    for (const NamedParameter& p : parameters_) sizes.push_back(grad(p.value).defined() ? p.value.numel() : 0);
+    const std::vector<Piece> pieces = make_pieces(sizes);
     parallel_for(std::ssize(pieces), [&](std::int64_t index) {
       const Piece& piece = pieces[static_cast<std::size_t>(index)];
-      Tensor weights = parameters_[piece.parameter].value;
+      Tensor weights = parameters_[piece.array].value;
       const Tensor& gradient = grad(weights);
       dispatch_floating("optimizer", weights.dtype(), [&]<class Scalar>(Scalar) {
         const auto of = [&](Tensor& x) {
           return ArrayMap<Scalar>(x.mutable_data<Scalar>() + piece.first, piece.count);
         };
         update(of(weights), ConstArrayMap<Scalar>(gradient.data<Scalar>() + piece.first, piece.count),
-               [&](std::size_t s) { return of(slots_[s].values[piece.parameter]); });
+               [&](std::size_t s) { return of(slots_[s].values[piece.array]); });
       });
     });
   }
 
  private:
-  static constexpr std::int64_t kPiece = 8192;  // four float32 arrays of it fit into a core's L2 cache
-
   struct Slot {
     std::string name;
     std::vector<Tensor> values;  // one per parameter

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Gradients of the chunks of a step, summed in a fixed order.
 #pragma once
-#include <atomic>
 #include <cmath>
 #include <vector>
 
 #include <hstu/autograd/backward.hpp>
+#include <hstu/core/chunks.hpp>
 #include <hstu/core/parallel.hpp>
 #include <hstu/nn/module.hpp>
 
@@ -29,29 +29,24 @@ class GradientSum {
   /// grad(parameter) = Σ over chunks, in order of the chunks, and clears them.
   /// Throws NumericError naming the first parameter with a gradient that is not finite.
   void reduce() {
-    struct Piece {
-      std::size_t parameter;
-      std::int64_t first, count;
-    };
-    std::vector<Piece> pieces;
     std::vector<std::vector<Tensor>> parts(parameters_.size());
     std::vector<Tensor> sums;
+    std::vector<std::int64_t> sizes;
     for (std::size_t p = 0; p < parameters_.size(); ++p) {
       const Tensor& value = parameters_[p].value;
       if (!grad(value).defined()) value.node()->grad = zeros_like(value);
       sums.push_back(grad(value));
       for (std::size_t c = 0; c < count_; ++c) parts[p].push_back(chunks_[c].of(value));
-      for (std::int64_t first = 0; first < value.numel(); first += kPiece) {
-        pieces.push_back({p, first, std::min(kPiece, value.numel() - first)});
-      }
+      sizes.push_back(value.numel());
     }
+    const std::vector<Piece> pieces = make_pieces(sizes);
     std::vector<char> is_finite(pieces.size(), 1);
     parallel_for(std::ssize(pieces), [&](std::int64_t i) {
       const Piece& piece = pieces[static_cast<std::size_t>(i)];
-      dispatch_floating("gradient", sums[piece.parameter].dtype(), [&]<class Scalar>(Scalar) {
-        ArrayMap<Scalar> sum(sums[piece.parameter].mutable_data<Scalar>() + piece.first, piece.count);
+      dispatch_floating("gradient", sums[piece.array].dtype(), [&]<class Scalar>(Scalar) {
+        ArrayMap<Scalar> sum(sums[piece.array].mutable_data<Scalar>() + piece.first, piece.count);
         sum.setZero();
-        for (Tensor& part : parts[piece.parameter]) {
+        for (Tensor& part : parts[piece.array]) {
           ArrayMap<Scalar> of_chunk(part.mutable_data<Scalar>() + piece.first, piece.count);
           sum += of_chunk;
           of_chunk.setZero();
@@ -60,13 +55,12 @@ class GradientSum {
       });
     });
     for (std::size_t i = 0; i < pieces.size(); ++i) {
-      check<NumericError>(is_finite[i] != 0, "the gradient of ", parameters_[pieces[i].parameter].name,
+      check<NumericError>(is_finite[i] != 0, "the gradient of ", parameters_[pieces[i].array].name,
                           " is not finite");
     }
   }
 
  private:
-  static constexpr std::int64_t kPiece = 16384;
   ParameterList parameters_;
   std::vector<Gradients> chunks_;
   std::size_t count_ = 0;

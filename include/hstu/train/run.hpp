@@ -7,6 +7,7 @@
 //   RUN/last/           checkpoint to go on from
 //   RUN/best/           weights of the best validated epoch; only if the configuration validates
 #pragma once
+#include <charconv>
 #include <filesystem>
 #include <functional>
 
@@ -20,9 +21,9 @@ inline constexpr std::array<std::int64_t, 4> kReportedRanks = {1, 10, 50, 200};
 
 struct FitOptions {
   bool resume = false;
-  std::function<void(const Progress&)> on_step;            ///< after every step
-  std::function<void(const nlohmann::json&)> on_epoch;     ///< with the line that goes to metrics.jsonl
-  std::function<bool()> should_stop;                       ///< asked after every step; true saves and returns
+  std::function<void(const Progress&)> on_step = {};           ///< after every step
+  std::function<void(const nlohmann::json&)> on_epoch = {};   ///< with the line that goes to metrics.jsonl
+  std::function<bool()> should_stop = {};                       ///< asked after every step; true saves and returns
 };
 
 struct FitResult {

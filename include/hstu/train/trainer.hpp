@@ -2,6 +2,7 @@
 // Trainer: steps and epochs over chunks of users, with the same bits for any number of threads.
 #pragma once
 #include <chrono>
+#include <functional>
 #include <numeric>
 
 #include <hstu/metrics/evaluate.hpp>
@@ -156,7 +157,7 @@ class Trainer {
   }
 
   void train_on(std::span<const std::int64_t> units) {
-    const auto chunks = detail::make_chunks(std::ssize(units), [&](std::int64_t i) {
+    const auto chunks = make_chunks(std::ssize(units), [&](std::int64_t i) {
       return units_.length(units[static_cast<std::size_t>(i)]);
     });
     std::vector<JaggedBatch> batches(chunks.size());

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+// Work cut into parts for parallel_for: by sizes only, never by the number of threads, so that bits do not depend on it.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace hstu {
+
+/// Indices [begin, end).
+struct IndexRange {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+
+  std::int64_t size() const { return end - begin; }
+};
+
+/// Tokens in one chunk of sequences: the activations of a chunk stay in the cache of its core.
+inline constexpr std::int64_t kChunkTokens = 1024;
+
+/// Cuts the sequences [0, count) into ranges of at most kChunkTokens tokens, a longer sequence being one by itself.
+template <class LengthOf>
+std::vector<IndexRange> make_chunks(std::int64_t count, const LengthOf& length_of) {
+  std::vector<IndexRange> chunks;
+  std::int64_t tokens = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t length = length_of(i);
+    if (chunks.empty() || tokens + length > kChunkTokens) {
+      chunks.push_back({i, i});
+      tokens = 0;
+    }
+    tokens += length;
+    chunks.back().end = i + 1;
+  }
+  return chunks;
+}
+
+/// Elements [first, first + count) of array number `array`.
+struct Piece {
+  std::size_t array;
+  std::int64_t first;
+  std::int64_t count;
+};
+
+/// Elements in one piece: four float32 arrays of it fit into a core's L2 cache.
+inline constexpr std::int64_t kPieceElements = 8192;
+
+/// Cuts arrays of the given sizes into pieces.
+inline std::vector<Piece> make_pieces(std::span<const std::int64_t> sizes) {
+  std::vector<Piece> pieces;
+  for (std::size_t array = 0; array < sizes.size(); ++array) {
+    for (std::int64_t first = 0; first < sizes[array]; first += kPieceElements) {
+      pieces.push_back({array, first, std::min(kPieceElements, sizes[array] - first)});
+    }
+  }
+  return pieces;
+}
+
+}  // namespace hstu
