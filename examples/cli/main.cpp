@@ -27,11 +27,13 @@ constexpr std::array<Verb, 5> kVerbs = {{
 inline std::string overview() {
   Sheet verbs;
   for (const Verb& verb : kVerbs) verbs.row(concat("  ", verb.name), verb.summary);
-  return concat("hstu ", "- trains, evaluates and recommends with HSTU\n\nUsage:\n  hstu VERB [options]\n\nVerbs:\n",
-                verbs.text(),
-                "\n  hstu VERB --help   options of a verb\n  hstu --version     versions of this program and what it is "
-                "built with\n\nData go to stdout, everything else to stderr.\nExit codes: 0 ok, 1 failed, 2 wrong "
-                "command line, 3 bad data, 4 bad checkpoint, 130 or 143 interrupted.\n");
+  return "Trains, evaluates and recommends with HSTU.\n\nUsage:\n  hstu VERB [options]\n\nVerbs:\n" + verbs.text() +
+         "\n"
+         "  hstu VERB --help   options of a verb\n"
+         "  hstu --version     versions of this program and of what it is built with\n"
+         "\n"
+         "Data go to stdout, everything else to stderr.\n"
+         "Exit codes: 0 ok, 1 failed, 2 wrong command line, 3 bad data, 4 bad checkpoint, 130 or 143 interrupted.\n";
 }
 
 /// A file opened later must not become stdout or stderr because the caller closed them.

@@ -95,8 +95,8 @@ inline std::string report_text(const Sequences& sequences, const DataReport& rep
   sheet.row("lengths", "min ", report.min_length, ", median ", fixed(report.median_length, 1), ", mean ",
             fixed(report.mean_length, 1), ", max ", report.max_length);
   sheet.row("time span", date_of(report.first_timestamp_s), " to ", date_of(report.last_timestamp_s));
-  sheet.row("ties", fixed(100 * report.tied_step_share, 1), " % of the steps carry the time of the step before; order: ",
-            name_of(sequences.ties),
+  sheet.row("ties", fixed(100 * report.tied_step_share, 1), " % of the steps carry the time of the step before; ",
+            "order: ", name_of(sequences.ties),
             sequences.ties == TieRule::random ? concat(", seed ", sequences.tie_seed) : std::string());
   return sheet.text();
 }

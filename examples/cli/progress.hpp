@@ -59,7 +59,8 @@ class ProgressDisplay {
 
   std::string time_left() const {
     const std::chrono::duration<double> elapsed = Clock::now() - begin_;
-    return "ETA " + duration_text(elapsed.count() * steps_left_ / static_cast<double>(std::max<std::int64_t>(1, steps_here_)));
+    const auto steps = static_cast<double>(std::max<std::int64_t>(1, steps_here_));
+    return "ETA " + duration_text(elapsed.count() / steps * steps_left_);
   }
 
   bool is_terminal_;

@@ -81,9 +81,9 @@ inline Outcome run_expecting(int code, const Words& words) {
   return outcome;
 }
 
-inline const Words kTinyModel = {"--preset",         "meta-ml-1m", "--set", "d_model=8",      "--set",     "dqk=8", "--set",
-                                 "dv=8",             "--set",      "num_layers=1", "--set", "max_history=20", "--set",
-                                 "batch_size=16",    "--threads",  "2"};
+inline const Words kTinyModel = {"--preset", "meta-ml-1m",      "--set", "d_model=8",      "--set",     "dqk=8",
+                                 "--set",    "dv=8",            "--set", "num_layers=1",   "--set",     "max_history=20",
+                                 "--set",    "batch_size=16",   "--threads", "2"};
 
 /// Prepared data and a run of two epochs, made once per process.
 class Example {

@@ -62,7 +62,9 @@ TEST_CASE("recommend: titles are shown with their ids", "[cli][recommend][proper
   const TempFolder folder;
   std::string ratings, titles = "1::The First::x\n2::Un \xe9l\xe9phant::x\n";
   for (const char* user : {"a", "b", "c"}) {
-    for (int item = 1; item <= 6; ++item) ratings += user + ("::" + std::to_string(item)) + "::5::" + std::to_string(item) + "\n";
+    for (const char* item : {"1", "2", "3", "4", "5", "6"}) {
+      ratings += std::string(user) + "::" + item + "::5::" + item + "\n";
+    }
   }
   run_expecting(0, {"prepare", "--ratings", folder.write("ratings.dat", ratings), "--titles",
                     folder.write("movies.dat", titles), "--out", folder.path("data")});
