@@ -161,7 +161,7 @@ TEST_CASE("trainer: learns what follows what", "[train][trainer][property]") {
     CHECK(last.loss < 0.8 * first);
     CHECK(after.loss() < before.loss());
     CHECK(after.ranking.hit_rate(10) > 1.5 * popularity);
-    CHECK(after.ranking.hit_rate(10) > 0.85 * markov);
+    CHECK(after.ranking.hit_rate(10) > 0.95 * markov);
   }
 }
 

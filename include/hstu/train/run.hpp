@@ -21,9 +21,9 @@ inline constexpr std::array<std::int64_t, 4> kReportedRanks = {1, 10, 50, 200};
 
 struct FitOptions {
   bool resume = false;
-  std::function<void(const Progress&)> on_step = {};           ///< after every step
-  std::function<void(const nlohmann::json&)> on_epoch = {};   ///< with the line that goes to metrics.jsonl
-  std::function<bool()> should_stop = {};                       ///< asked after every step; true saves and returns
+  std::function<void(const Progress&)> on_step = {};         ///< after every step
+  std::function<void(const nlohmann::json&)> on_epoch = {};  ///< with the line that goes to metrics.jsonl
+  std::function<bool()> should_stop = {};                    ///< asked after every step; true saves and returns
 };
 
 struct FitResult {
@@ -165,11 +165,11 @@ inline FitResult fit(const std::filesystem::path& run, const Config& config,
   } else {
     save_sequences(run / "data", *sequences);
   }
-  atomic_write(detail::config_path(run), to_json(trainer.config()).dump(2) + "\n");
   const auto is_kept = [&](const nlohmann::json& line) {
     return required<std::int64_t>(line, "epoch", "metrics.jsonl") <= trainer.finished_epochs();
   };
   JsonLines::keep_lines(detail::metrics_path(run), is_kept);
+  atomic_write(detail::config_path(run), to_json(trainer.config()).dump(2) + "\n");
   JsonLines log(detail::metrics_path(run));
 
   const auto save = [&] {
