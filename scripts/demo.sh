@@ -42,7 +42,7 @@ else
 fi
 
 heading "3. Train $epochs epochs"
-"$hstu" train --data "$data" --preset meta-ml-1m --epochs "$epochs" --out "$run/model"
+"$hstu" train --data "$data" --preset meta-ml-1m --epochs "$epochs" --set test_every=2 --out "$run/model"
 
 heading "4. Evaluate: the last event of every user, ranked among all items not seen"
 "$hstu" evaluate --run "$run/model" --split test --json >"$run/test.json"
