@@ -12,7 +12,7 @@ namespace {
 /// 4 steps an epoch.
 Config run_config(std::string_view preset) {
   Config config = small_config(preset);
-  config.train.batch_size = 40;
+  config.train.batch_size = 70;
   return config;
 }
 

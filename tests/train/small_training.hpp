@@ -12,7 +12,7 @@ namespace hstu::test {
 
 inline constexpr std::string_view kKinds[] = {"rechub-0.1", "rechub-0.9", "meta-ml-1m"};
 
-inline std::shared_ptr<const Sequences> small_data(const SyntheticOptions& options = {.users = 150,
+inline std::shared_ptr<const Sequences> small_data(const SyntheticOptions& options = {.users = 250,
                                                                                       .items = 80,
                                                                                       .clusters = 5,
                                                                                       .min_length = 2,
@@ -20,7 +20,7 @@ inline std::shared_ptr<const Sequences> small_data(const SyntheticOptions& optio
   return std::make_shared<const Sequences>(make_sequences(make_synthetic_ratings(options)));
 }
 
-/// A preset with dropout on, cut down to milliseconds a step; a step of 100 users has three chunks or more.
+/// A preset with dropout on, cut down to milliseconds a step; a step of 200 users has more than three chunks.
 inline Config small_config(std::string_view preset) {
   Config c = make_preset(preset);
   c.model.d_model = 8;
@@ -30,7 +30,7 @@ inline Config small_config(std::string_view preset) {
   c.model.max_seq_len = 32;
   c.model.num_time_buckets = 32;
   c.train.max_history = 30;
-  c.train.batch_size = 100;
+  c.train.batch_size = 200;
   c.train.num_negatives = 8;
   c.train.epochs = 3;
   c.train.seed = 42;
