@@ -13,7 +13,7 @@
 namespace hstu::cli {
 namespace prepare_detail {
 
-constexpr std::int64_t kMostCount = 1'000'000'000;
+constexpr std::int64_t kMostCount = 100'000'000;  // of synthetic users and items, and of a filter
 
 inline Options parse(Arguments arguments) {
   return {arguments,
