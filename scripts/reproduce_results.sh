@@ -43,4 +43,4 @@ for row in "${rows[@]}"; do
     *) echo "reproduce_results.sh: unknown row '$row'" >&2; exit 2 ;;
   esac
 done
-python3 scripts/results_table.py
+python3 scripts/update_docs.py

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Rewrites the tables between <!-- results:... --> markers in README.md and docs/results.md from docs/results/*.json.
+"""Rewrites what README.md and docs/results.md quote, between <!-- name --> and <!-- end -->: the tables of results from
+docs/results/*.json, and the program from examples/03_train.cpp.
 
-    results_table.py [--check]      --check: exit 1 if a table is not what the JSON files say
+    update_docs.py [--check]      --check: change nothing, exit 1 if something quoted is not what its source says
 """
 import json
 import pathlib
@@ -34,7 +35,7 @@ def table(columns):
         if not path.exists():
             continue
         row = json.loads(path.read_text())
-        trained = "train_seconds" in row
+        trained = row["epochs"] > 0
         cells = [label, ties, str(row["epochs"]) if trained else "-"] + [figure(row[m]) for m in columns]
         cells += [f"{row['train_seconds']:.0f}", f"{row['tokens_per_second']:,.0f}"] if trained else ["-", "-"]
         lines.append("| " + " | ".join(cells) + " |")
@@ -44,20 +45,26 @@ def table(columns):
     return "\n".join(lines)
 
 
+def program():
+    lines = (ROOT / "examples" / "03_train.cpp").read_text().splitlines()
+    return "```cpp\n" + "\n".join(line for line in lines if not line.startswith("// ")) + "\n```"
+
+
 def main():
-    tables = {"short": table(["hr@10", "ndcg@10", "hr@50", "hr@200"]), "full": table(METRICS)}
+    quotes = {"results:short": table(["hr@10", "ndcg@10", "hr@50", "hr@200"]), "results:full": table(METRICS),
+              "program": program()}
     stale = []
     for path in (ROOT / "README.md", ROOT / "docs" / "results.md"):
-        text = path.read_text()
-        for name, content in tables.items():
-            pattern = rf"(<!-- results:{name} -->\n).*?(\n<!-- end -->)"
-            text = re.sub(pattern, lambda m: m.group(1) + content + m.group(2), text, flags=re.S)
-        if text != path.read_text():
+        before = text = path.read_text()
+        for name, content in quotes.items():
+            text = re.sub(rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda m: m[1] + content + "\n" + m[2], text,
+                          flags=re.S)
+        if text != before:
             stale.append(path.name)
             if "--check" not in sys.argv[1:]:
                 path.write_text(text)
     if "--check" in sys.argv[1:] and stale:
-        sys.exit(f"results_table.py: {', '.join(stale)}: not what docs/results/*.json say")
+        sys.exit(f"update_docs.py: {', '.join(stale)}: out of date, run scripts/update_docs.py")
 
 
 main()
