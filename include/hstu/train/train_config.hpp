@@ -15,7 +15,8 @@ enum class LossKind { sampled_softmax, next_item, last_item };
 enum class OptimizerKind { sgd, adam, adamw };
 
 /// users: one causal pass per user trains every token.  windows: every prefix of a user is a left-padded sample of its
-/// own, as torch-rechub makes them; many times slower, there for the reproduction.
+/// own, as torch-rechub makes them; many times slower, there for the reproduction.  Evaluation and recommendation see the
+/// history without padding in either case: positions from 0, ages until the time of the request.
 enum class SampleKind { users, windows };
 
 struct TrainConfig {
