@@ -18,6 +18,7 @@ inline Options parse(Arguments arguments) {
            {"baseline", "NAME", "popularity, or markov (what followed the last item most often)"},
            {"split", "SPLIT", "val or test (default test)"},
            {"keep-seen", "", "rank among all items, met or not"},
+           {"mask-shown", "", "leave out only the events shown to the model, as Meta's evaluation does"},
            {"json", "", "the metrics as one JSON object"}}};
 }
 
@@ -42,6 +43,7 @@ RankingMetrics rank_by(const Sequences& sequences, std::span<const HeldOut> even
 }
 
 inline nlohmann::json of_baseline(const Options& options, bool is_test) {
+  options.refuse("mask-shown", "needs --run: a baseline is shown the whole history");
   const std::string name = options.required_text("baseline");
   check<UsageError>(name == "popularity" || name == "markov", "--baseline: expected popularity or markov, got ",
                     quote_text(name));
@@ -75,7 +77,9 @@ inline nlohmann::json of_run(const Options& options, bool is_test) {
   const LeaveLastOut split = leave_last_out(run.sequences);
   nlohmann::json result = metrics_json(hstu::evaluate(
       run.model, run.sequences, is_test ? split.test : split.validation,
-      {.max_history = run.config.train.max_history, .keep_seen = options.has("keep-seen")}));
+      {.max_history = run.config.train.max_history,
+       .keep_seen = options.has("keep-seen"),
+       .mask_shown_only = options.has("mask-shown")}));
   result.update(describe_run(run, last_state(folder)));
   if (!is_test && !run.config.train.validate) {
     note("hstu evaluate: this run trained on the events of the split val (validate = false)\n");
@@ -91,11 +95,14 @@ int evaluate(Arguments arguments) {
   const Options options = parse(arguments);
   if (options.help()) return print(*options.help()), kOk;
   check<UsageError>(options.has("run") || options.has("baseline"), "--run or --baseline: one of them is needed");
+  check<UsageError>(!options.has("keep-seen") || !options.has("mask-shown"),
+                    "--mask-shown: does not go with --keep-seen, which leaves out nothing");
   const std::string split = options.text("split", "test");
   check<UsageError>(split == "val" || split == "test", "--split: expected val or test, got ", quote_text(split));
   nlohmann::json result = options.has("run") ? of_run(options, split == "test") : of_baseline(options, split == "test");
   result["split"] = split;
   result["keep_seen"] = options.has("keep-seen");
+  result["mask_shown"] = options.has("mask-shown");
   print_metrics(result, options.has("json"));
   return kOk;
 }

@@ -20,6 +20,15 @@ TEST_CASE("evaluate: keeping seen items makes the ranking harder", "[cli][evalua
   CHECK(kept.at("mrr") <= example.metrics.at("mrr"));
 }
 
+TEST_CASE("evaluate: masking only what the model saw leaves more candidates", "[cli][evaluate][property]") {
+  const Example& example = Example::get();
+  const nlohmann::json shown = run_expecting(0, {"evaluate", "--run", example.run(), "--mask-shown", "--json"}).json();
+  CHECK(shown.at("mask_shown") == true);
+  CHECK(shown.at("mrr") <= example.metrics.at("mrr"));
+  CHECK(run_expecting(2, {"evaluate", "--run", example.run(), "--mask-shown", "--keep-seen"})
+            .err.find("--mask-shown") != std::string::npos);
+}
+
 TEST_CASE("evaluate: says when the split was trained on", "[cli][evaluate][property]") {
   const Outcome outcome = run_expecting(0, {"evaluate", "--run", Example::get().run(), "--split", "val", "--json"});
   CHECK(outcome.json().at("trained_on_target") == true);

@@ -32,9 +32,9 @@ struct Expected {
 };
 
 /// One history at a time, ranked by counting.
-Expected brute_force(const HstuModel& model, std::span<const HeldOut> events, std::int64_t max_history,
-                     bool keep_seen) {
+Expected brute_force(const HstuModel& model, std::span<const HeldOut> events, const EvaluateOptions& options) {
   Expected sum;
+  const std::int64_t max_history = options.max_history;
   for (const HeldOut& event : events) {
     const auto n = static_cast<std::size_t>(event.history.size());
     const auto items = data().items_of(event.user).first(n);
@@ -47,8 +47,9 @@ Expected brute_force(const HstuModel& model, std::span<const HeldOut> events, st
     double total = 0.0;
     for (std::size_t v = 1; v < scores.size(); ++v) {
       total += std::exp(scores[v]);
-      const bool is_seen = std::ranges::find(items, static_cast<std::int32_t>(v)) != items.end();
-      if (v != target && (keep_seen || !is_seen) && scores[v] >= scores[target]) ++rank;
+      const auto masked = options.mask_shown_only ? items.last(std::min(n, static_cast<std::size_t>(max_history))) : items;
+      const bool is_masked = std::ranges::find(masked, static_cast<std::int32_t>(v)) != masked.end();
+      if (v != target && (options.keep_seen || !is_masked) && scores[v] >= scores[target]) ++rank;
     }
     ++sum.users;
     sum.loss += std::log(total) - scores[target];
@@ -76,14 +77,15 @@ TEST_CASE("evaluate: equals ranking each user alone by brute force", "[metrics][
   const LeaveLastOut split = leave_last_out(data());
   for (const LayerKind kind : kLayerKinds) {
     const HstuModel model = model_for_data(kind, DType::float64);
-    for (const bool keep_seen : {false, true}) {
-      for (const std::int64_t max_history : {1, 7, 20}) {
-        INFO(name_of(kind) << ", keep seen " << keep_seen << ", history " << max_history);
-        const EvaluateOptions options{.max_history = max_history, .keep_seen = keep_seen};
-        require_equal(evaluate(model, data(), split.test, options),
-                      brute_force(model, split.test, max_history, keep_seen));
+    for (const std::int64_t max_history : {1, 7, 20}) {
+      for (const EvaluateOptions& options :
+           {EvaluateOptions{.max_history = max_history}, EvaluateOptions{.max_history = max_history, .keep_seen = true},
+            EvaluateOptions{.max_history = max_history, .mask_shown_only = true}}) {
+        INFO(name_of(kind) << ", keep seen " << options.keep_seen << ", mask shown only " << options.mask_shown_only
+                           << ", history " << max_history);
+        require_equal(evaluate(model, data(), split.test, options), brute_force(model, split.test, options));
         require_equal(evaluate(model, data(), split.validation, options),
-                      brute_force(model, split.validation, max_history, keep_seen));
+                      brute_force(model, split.validation, options));
       }
     }
   }

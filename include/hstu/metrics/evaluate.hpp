@@ -16,6 +16,7 @@ namespace hstu {
 struct EvaluateOptions {
   std::int64_t max_history = 200;  ///< the model sees the most recent events only
   bool keep_seen = false;          ///< rank against items of the user's history too
+  bool mask_shown_only = false;    ///< leave out the events shown to the model, not the whole history (Meta's protocol)
 };
 
 struct Evaluation {
@@ -41,7 +42,7 @@ double negative_log_likelihood(std::span<const Scalar> scores, std::int32_t targ
 
 }  // namespace detail
 
-/// Ranks every held-out event among all items; items of the user's whole history are no candidates unless kept.
+/// Ranks every held-out event among all items; items of the user's history are no candidates unless kept.
 /// The request time is that of the event to predict.  Runs on all threads; the result does not depend on their number.
 /// Throws NumericError if a score is not finite, DataError if an item is not in the model's table.
 inline Evaluation evaluate(const HstuModel& model, const Sequences& sequences, std::span<const HeldOut> events,
@@ -73,7 +74,10 @@ inline Evaluation evaluate(const HstuModel& model, const Sequences& sequences, s
       for (std::size_t u = 0; u < held_out.size(); ++u) {
         const auto row = scores.values<Scalar>().subspan(u * V, V);
         const std::int32_t target = sequences.items[static_cast<std::size_t>(held_out[u].target)];
-        const auto seen = options.keep_seen ? std::span<const std::int32_t>() : history_of(sequences.items, held_out[u]);
+        auto seen = options.keep_seen ? std::span<const std::int32_t>() : history_of(sequences.items, held_out[u]);
+        if (options.mask_shown_only) {
+          seen = seen.last(std::min(seen.size(), static_cast<std::size_t>(options.max_history)));
+        }
         Evaluation& part = parts[static_cast<std::size_t>(c)];
         part.ranking.add(rank_of_target(row, target, seen));
         const double loss = detail::negative_log_likelihood(row, target);
