@@ -116,7 +116,8 @@ TEST_CASE("config: what is no model is refused by the name of the field", "[mode
   for (const auto& [name, field] : sizes) {
     for (const std::int64_t bad : {std::int64_t{0}, std::int64_t{-1}, std::int64_t{1} << 40}) {
       CHECK_THAT(refusal(LayerKind::meta, [&](HstuConfig& c) { c.*field = bad; }),
-                 ContainsSubstring(concat("config: ", name, " must be in [1, ")) && ContainsSubstring(concat("got ", bad)));
+                 ContainsSubstring(concat("config: ", name, " must be in [1, ")) &&
+                     ContainsSubstring(concat("got ", bad)));
     }
   }
   const double nan = std::numeric_limits<double>::quiet_NaN();

@@ -16,7 +16,8 @@ TEST_CASE("linear_distance_rows: min(d·(buckets − 1) / L, buckets − 1)", "[
       const DistanceRows rows = linear_distance_rows(L, buckets);
       REQUIRE(std::ssize(rows) == L);
       for (std::int64_t d = 0; d < L; ++d) {
-        const auto exact = std::floor(static_cast<double>(d) * static_cast<double>(buckets - 1) / static_cast<double>(L));
+        const double share = static_cast<double>(d) / static_cast<double>(L);
+        const auto exact = std::floor(share * static_cast<double>(buckets - 1) + 1e-9);
         REQUIRE(rows[static_cast<std::size_t>(d)] == static_cast<std::int32_t>(exact));
       }
     }
@@ -59,7 +60,8 @@ TEST_CASE("directional_log_bucket: stays in its table and never falls with the d
         REQUIRE(future >= buckets / 2);
         REQUIRE(future < buckets);
       }
-      for (const std::int64_t far : {std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max()}) {
+      using Limits = std::numeric_limits<std::int64_t>;
+      for (const std::int64_t far : {Limits::min(), Limits::max()}) {
         const std::int32_t bucket = directional_log_bucket(far, buckets, max_distance);
         REQUIRE(bucket == (far > 0 ? buckets / 2 : 0) + buckets / 2 - 1);
       }

@@ -54,7 +54,8 @@ void require_runs_of(const Times& times, const TimeBucketOptions& options) {
   const TimeRuns runs = times.runs(TimeBorders(options));
   REQUIRE(runs.first_run.size() == times.keys.size() + 1);
   for (std::size_t b = 0; b + 1 < times.offsets.size(); ++b) {
-    const auto first = static_cast<std::size_t>(times.offsets[b]), last = static_cast<std::size_t>(times.offsets[b + 1]);
+    const auto first = static_cast<std::size_t>(times.offsets[b]);
+    const auto last = static_cast<std::size_t>(times.offsets[b + 1]);
     for (std::size_t i = first; i < last; ++i) {
       std::size_t key = first;
       std::int32_t previous = -1;

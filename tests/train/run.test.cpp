@@ -67,7 +67,8 @@ TEST_CASE("fit: the folder holds configuration, data, a line per epoch, and chec
   CHECK(result.best_epoch >= 1);
   CHECK(result.train_seconds > 0.0);
   CHECK(steps == 12);
-  CHECK(names_in(folder.path("run")) == std::vector<std::string>{"best", "config.json", "data", "last", "metrics.jsonl"});
+  CHECK(names_in(folder.path("run")) ==
+        std::vector<std::string>{"best", "config.json", "data", "last", "metrics.jsonl"});
 
   REQUIRE(lines.size() == 3);
   for (std::size_t e = 0; e < 3; ++e) {

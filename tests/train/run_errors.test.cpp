@@ -89,7 +89,8 @@ TEST_CASE("fit: other data is refused, though its counts be the same", "[train][
   const Finished f;
   auto other = std::make_shared<Sequences>(*f.data);
   std::swap(other->items[0], other->items[1]);
-  CHECK_THAT(f.resume_failure<ConfigError>(f.config, other), ContainsSubstring("resume: the run was trained on other data"));
+  CHECK_THAT(f.resume_failure<ConfigError>(f.config, other),
+             ContainsSubstring("resume: the run was trained on other data"));
   other = std::make_shared<Sequences>(*f.data);
   other->users[3] = "somebody else";
   CHECK_THAT(f.resume_failure<ConfigError>(f.config, other), ContainsSubstring("other data"));
