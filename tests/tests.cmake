@@ -3,6 +3,9 @@
 set(report_folder ${PROJECT_BINARY_DIR}/reports)
 file(MAKE_DIRECTORY ${report_folder})
 
+# Areas that train models are compiled as one unit: each file would compile the whole model again, a minute each.
+set(areas_in_one_unit metrics model train)
+
 function(hstu_test_program name)
   hstu_program(${name} TEST SOURCES ${ARGN})
   target_link_libraries(${name} PRIVATE Catch2::Catch2WithMain)
@@ -22,6 +25,9 @@ list(REMOVE_DUPLICATES areas)
 foreach(area IN LISTS areas)
   set(name hstu_${area}_tests)
   hstu_test_program(${name} ${files_of_${area}})
+  if(area IN_LIST areas_in_one_unit)
+    set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)
+  endif()
   add_test(NAME ${area} COMMAND ${name} --order rand --rng-seed 20261124 --warn NoAssertions
                                 --reporter console --reporter xml::out=${report_folder}/${area}.xml)
   set_tests_properties(${area} PROPERTIES TIMEOUT 600 LABELS unit)
@@ -37,6 +43,7 @@ list(FILTER golden_files EXCLUDE REGEX "\\.test\\.cpp$")
 if(golden_files AND NOT TARGET hstu_golden_tests)
   hstu_test_program(hstu_golden_tests ${golden_files})
   target_compile_definitions(hstu_golden_tests PRIVATE HSTU_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden")
+  set_target_properties(hstu_golden_tests PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)
   add_test(NAME golden COMMAND hstu_golden_tests)
   set_tests_properties(golden PROPERTIES TIMEOUT 600 LABELS golden)
 endif()

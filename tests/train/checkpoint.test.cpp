@@ -33,7 +33,7 @@ Checkpoint make_checkpoint(int step, std::int64_t width = 3) {
   return checkpoint;
 }
 
-bool is_same(const Checkpoint& a, const Checkpoint& b) {
+bool equals(const Checkpoint& a, const Checkpoint& b) {
   return ::is_same(a.weights, b.weights) && ::is_same(a.optimizer, b.optimizer) && a.state == b.state;
 }
 
@@ -53,12 +53,12 @@ TEST_CASE("checkpoint: comes back bit by bit", "[train][checkpoint]") {
   for (const int step : {1, 2, 2, 7}) {
     save_checkpoint(run, make_checkpoint(step));
     CHECK(has_checkpoint(run));
-    CHECK(is_same(load_checkpoint(run), make_checkpoint(step)));
+    CHECK(equals(load_checkpoint(run), make_checkpoint(step)));
     CHECK(names_in(run).size() == 2);
     CHECK(names_in(run)[0] == "model.safetensors");
   }
   save_checkpoint(run, {});
-  CHECK(is_same(load_checkpoint(run), {}));
+  CHECK(equals(load_checkpoint(run), {}));
 }
 
 TEST_CASE("checkpoint: the model alone serves inference and other readers", "[train][checkpoint]") {
@@ -67,7 +67,7 @@ TEST_CASE("checkpoint: the model alone serves inference and other readers", "[tr
   fs::create_directory(folder.path("copy"));
   fs::copy_file(folder.path("run/model.safetensors"), folder.path("copy/model.safetensors"));
   const Checkpoint model = load_checkpoint(folder.path("copy"), CheckpointPart::model);
-  CHECK(is_same(model.weights, make_checkpoint(3).weights));
+  CHECK(::is_same(model.weights, make_checkpoint(3).weights));
   CHECK(model.state == make_checkpoint(3).state);
   CHECK(model.optimizer.tensors.empty());
   CHECK_THAT(damage(folder.path("copy")), ContainsSubstring("optimizer-") && ContainsSubstring("is missing"));
@@ -158,7 +158,7 @@ TEST_CASE("checkpoint: what cannot be stored is refused before anything is writt
   CHECK_THROWS_AS(save_checkpoint(folder.path(), bad), CheckpointError);
   folder.write("file", "x");
   CHECK_THROWS_AS(save_checkpoint(folder.path("file"), make_checkpoint(2)), IoError);
-  CHECK(is_same(load_checkpoint(folder.path()), make_checkpoint(1)));
+  CHECK(equals(load_checkpoint(folder.path()), make_checkpoint(1)));
 }
 
 TEST_CASE("checkpoint: a save that fails keeps the old one and leaves nothing behind", "[train][checkpoint][errors]") {
@@ -172,7 +172,7 @@ TEST_CASE("checkpoint: a save that fails keeps the old one and leaves nothing be
   CHECK(names_in(folder.path("run")) == before);
   fs::remove(folder.path("run/model.safetensors"));
   fs::rename(folder.path("kept"), folder.path("run/model.safetensors"));
-  CHECK(is_same(load_checkpoint(folder.path("run")), make_checkpoint(1)));
+  CHECK(equals(load_checkpoint(folder.path("run")), make_checkpoint(1)));
 }
 
 TEST_CASE("checkpoint: between any two steps of a save the folder is valid", "[train][checkpoint][property]") {
@@ -191,9 +191,9 @@ TEST_CASE("checkpoint: between any two steps of a save the folder is valid", "[t
   };
   const auto goes_on = [&](int step) {
     INFO("expected step " << step);
-    CHECK(is_same(load_checkpoint(run), make_checkpoint(step)));
+    CHECK(equals(load_checkpoint(run), make_checkpoint(step)));
     save_checkpoint(run, make_checkpoint(9));  // and the next save ends clean
-    CHECK(is_same(load_checkpoint(run), make_checkpoint(9)));
+    CHECK(equals(load_checkpoint(run), make_checkpoint(9)));
     CHECK(names_in(run).size() == 2);
   };
   start();
@@ -230,7 +230,7 @@ TEST_CASE("checkpoint: kill -9 while saving leaves a whole checkpoint", "[train]
     const Checkpoint found = load_checkpoint(run);
     const int step = required<int>(found.state, "step", "state");
     REQUIRE(step >= last);
-    REQUIRE(is_same(found, make_checkpoint(step, kWidth)));
+    REQUIRE(equals(found, make_checkpoint(step, kWidth)));
     last = step;
   }
   CHECK(kills == 40);
