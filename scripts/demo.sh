@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # From nothing to recommendations: sets up, builds, fetches MovieLens-1M, trains, evaluates, draws and recommends.
-#   scripts/demo.sh [--epochs N] [--synthetic]      results in runs/demo; about ten minutes on two cores
+#   scripts/demo.sh [--epochs N] [--synthetic]      results in runs/demo; a few minutes on two cores
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-epochs=20 source=movielens
+epochs=30 source=movielens
 while (($#)); do
   case $1 in
     --epochs) epochs=${2:?--epochs needs a number}; shift ;;
