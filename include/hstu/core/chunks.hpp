@@ -14,6 +14,7 @@ struct IndexRange {
   std::int64_t end = 0;
 
   std::int64_t size() const { return end - begin; }
+  friend bool operator==(const IndexRange&, const IndexRange&) = default;
 };
 
 /// Tokens in one chunk of sequences: the activations of a chunk stay in the cache of its core.

@@ -10,19 +10,14 @@
 #include <vector>
 
 #include <hstu/core/check.hpp>
+#include <hstu/core/chunks.hpp>
 #include <hstu/core/random.hpp>
 #include <hstu/data/sequences.hpp>
 
 namespace hstu {
 
 /// Events [begin, end) of the columns of Sequences.
-struct EventRange {
-  std::int64_t begin = 0;
-  std::int64_t end = 0;
-
-  std::int64_t size() const { return end - begin; }
-  friend bool operator==(const EventRange&, const EventRange&) = default;
-};
+using EventRange = IndexRange;
 
 /// One event to predict from all events of the user before it.
 struct HeldOut {

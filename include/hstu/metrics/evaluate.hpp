@@ -52,8 +52,12 @@ inline Evaluation evaluate(const HstuModel& model, const Sequences& sequences, s
   };
   const auto chunks = make_chunks(std::ssize(events), length_of);
   std::vector<Evaluation> parts(chunks.size());
-  parallel_for(std::ssize(chunks), [&](std::int64_t c) {
+  const ItemScorer scorer = [&] {
     const NoGrad no_grad;
+    return model.scorer();
+  }();
+  parallel_for(std::ssize(chunks), [&](std::int64_t c) {
+    const NoGrad no_grad;  // of this worker
     const IndexRange& chunk = chunks[static_cast<std::size_t>(c)];
     const auto held_out = events.subspan(static_cast<std::size_t>(chunk.begin), static_cast<std::size_t>(chunk.size()));
     const auto history_of = [&](const auto& column, const HeldOut& event) {
@@ -68,7 +72,7 @@ inline Evaluation evaluate(const HstuModel& model, const Sequences& sequences, s
     }
     const JaggedBatch batch = builder.build();
     ForwardContext context;
-    const Tensor scores = model.scores(gather_rows(model.hidden(batch, context), Tensor::from(last_tokens(batch))));
+    const Tensor scores = scorer(gather_rows(model.hidden(batch, context), Tensor::from(last_tokens(batch))));
     dispatch_floating("evaluate", scores.dtype(), [&]<class Scalar>(Scalar) {
       const auto V = static_cast<std::size_t>(scores.size(1));
       for (std::size_t u = 0; u < held_out.size(); ++u) {

@@ -17,6 +17,12 @@ struct ItemScorer {
   Tensor table;  ///< [V, D]
   Tensor bias;   ///< [V] or absent
   double temperature = 1.0;
+
+  /// Scores of all items, [T, V].
+  Tensor operator()(const Tensor& hidden_states) const {
+    const Tensor logits = linear(hidden_states, table, bias);
+    return temperature == 1.0 ? logits : scale(logits, 1.0 / temperature);
+  }
 };
 
 /// items, positions, ages [T] → x [T,D] → layers → hidden [T,D] → scores [T,V]
@@ -48,12 +54,8 @@ class HstuModel {
     if (is_01 && num_position_rows(config) > 0) {
       shared_tables_.position = init.zeros({num_position_rows(config), config.num_heads});
     }
-    if (!config.tie_embeddings) {
-      output_.weight = init.xavier_uniform({V, D});
-      if (config.use_output_bias) output_.bias = init.zeros({V});
-    } else if (config.use_output_bias) {
-      output_.bias = init.zeros({V});
-    }
+    if (!config.tie_embeddings) output_.weight = init.xavier_uniform({V, D});
+    if (config.use_output_bias) output_.bias = init.zeros({V});
   }
 
   const HstuConfig& config() const { return config_; }
@@ -94,17 +96,14 @@ class HstuModel {
     return config_.l2_scores ? l2_normalize(x, config_.l2_eps) : x;
   }
 
+  /// Normalises the whole item table if the config says so: make it once for many batches.
   ItemScorer scorer() const {
     const Tensor& table = config_.tie_embeddings ? items_ : output_.weight;
     return {config_.l2_scores ? l2_normalize(table, config_.l2_eps) : table, output_.bias, config_.temperature};
   }
 
   /// Scores of all items, [T, V].
-  Tensor scores(const Tensor& hidden_states) const {
-    const ItemScorer s = scorer();
-    const Tensor logits = linear(hidden_states, s.table, s.bias);
-    return s.temperature == 1.0 ? logits : scale(logits, 1.0 / s.temperature);
-  }
+  Tensor scores(const Tensor& hidden_states) const { return scorer()(hidden_states); }
 
  private:
   void check_batch(const JaggedBatch& batch) const {
