@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The matrix product against three loops: all transposes, strides, sizes on both sides of Eigen's blocking.
+// The matrix product against three loops: all transposes, strides, sizes on both sides of the blocking.
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 

@@ -31,10 +31,15 @@ std::string concat(const Parts&... parts) {
   return text.str();
 }
 
-/// Throws `Kind` with the joined parts unless `holds`.
+namespace detail {
 template <class Kind, class... Parts>
-void check(bool holds, const Parts&... parts) {
-  if (!holds) [[unlikely]] throw Kind(concat(parts...));
+[[noreturn]] __attribute__((noinline, cold)) void fail(const Parts&... parts) { throw Kind(concat(parts...)); }
+}  // namespace detail
+
+/// Throws `Kind` with the joined parts unless `holds`.  Costs a comparison: the message is made out of line.
+template <class Kind, class... Parts>
+inline __attribute__((always_inline)) void check(bool holds, const Parts&... parts) {
+  if (!holds) [[unlikely]] detail::fail<Kind>(parts...);
 }
 
 /// a·b for sizes.  Throws ShapeError if either is negative or the product exceeds int64.

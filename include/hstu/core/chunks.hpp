@@ -3,6 +3,7 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <numeric>
 #include <span>
 #include <vector>
 
@@ -18,7 +19,7 @@ struct IndexRange {
 };
 
 /// Tokens in one chunk of sequences: the activations of a chunk stay in the cache of its core.
-inline constexpr std::int64_t kChunkTokens = 1024;
+inline constexpr std::int64_t kChunkTokens = 256;
 
 /// Cuts the sequences [0, count) into ranges of at most kChunkTokens tokens, a longer sequence being one by itself.
 template <class LengthOf>
@@ -35,6 +36,24 @@ std::vector<IndexRange> make_chunks(std::int64_t count, const LengthOf& length_o
     chunks.back().end = i + 1;
   }
   return chunks;
+}
+
+/// Cuts the indices of `weights` into `count` ranges of about equal weight, in order; some may be empty.
+inline std::vector<IndexRange> make_groups(std::span<const double> weights, std::int64_t count) {
+  const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
+  std::vector<IndexRange> groups;
+  double sum = 0.0;
+  std::int64_t at = 0;
+  for (std::int64_t g = 1; g <= count; ++g) {
+    const std::int64_t begin = at;
+    const double end = total * static_cast<double>(g) / static_cast<double>(count);
+    // An element belongs to the group that its middle lies in.
+    while (at < std::ssize(weights) && (g == count || sum + weights[static_cast<std::size_t>(at)] / 2 <= end)) {
+      sum += weights[static_cast<std::size_t>(at++)];
+    }
+    groups.push_back({begin, at});
+  }
+  return groups;
 }
 
 /// Elements [first, first + count) of array number `array`.

@@ -4,21 +4,28 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <utility>
 
 namespace hstu {
 
-/// Owns `bytes` of uninitialised memory aligned to a cache line.
+/// Owns `bytes` of uninitialised memory aligned to a cache line.  kSlack bytes more may be read and written without
+/// meaning: ops take whole SIMD packs at the end of a row.
 class Storage {
  public:
   static constexpr std::size_t kAlignment = 64;
+  static constexpr std::size_t kSlack = 64;
 
   explicit Storage(std::int64_t bytes)
-      : data_(static_cast<std::byte*>(::operator new(static_cast<std::size_t>(bytes), std::align_val_t{kAlignment}))) {}
+      : data_(static_cast<std::byte*>(
+            ::operator new(static_cast<std::size_t>(bytes) + kSlack, std::align_val_t{kAlignment}))) {}
   ~Storage() { ::operator delete(data_, std::align_val_t{kAlignment}); }
-  Storage(const Storage&) = delete;
-  Storage& operator=(const Storage&) = delete;
+  Storage(Storage&& other) noexcept : data_(std::exchange(other.data_, nullptr)) {}
+  Storage& operator=(Storage&& other) noexcept {
+    std::swap(data_, other.data_);
+    return *this;
+  }
 
-  std::byte* data() { return data_; }
+  std::byte* data() const { return data_; }
 
  private:
   std::byte* data_;
