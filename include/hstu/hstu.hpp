@@ -20,6 +20,7 @@
 #include <hstu/ops/hstu_attention.hpp>
 #include <hstu/ops/l2_normalize.hpp>
 #include <hstu/ops/layer_norm.hpp>
+#include <hstu/ops/linear_silu.hpp>
 #include <hstu/ops/matmul.hpp>
 #include <hstu/ops/reduce.hpp>
 #include <hstu/ops/reshape.hpp>

@@ -41,6 +41,24 @@ TEST_CASE("split_columns, concat_columns: gradients match finite differences", "
                   {random_input({3, 4}, 2)});
 }
 
+TEST_CASE("pad_columns: zeros behind the columns, whose gradient is left out", "[ops][columns][gradcheck]") {
+  const Tensor x = Tensor::from(std::vector<float>{1, 2, 3, 4}, {2, 2});
+  REQUIRE(pad_columns(x, 3).to_vector<float>() == std::vector<float>{1, 2, 0, 3, 4, 0});
+  REQUIRE(pad_columns(x, 2).to_vector<float>() == x.to_vector<float>());
+  check_gradients([](const std::vector<Tensor>& in) { return pad_columns(in[0], 8); }, {random_input({3, 5})});
+  REQUIRE_THROWS_MATCHES(pad_columns(x, 1), ShapeError, says("pad_columns: width must be at least 2, got 1"));
+}
+
+TEST_CASE("Columns: name columns of a tensor and of its gradient", "[ops][columns][property]") {
+  const Tensor x = parameter(random_input({4, 7}));
+  const Columns all(x), some(x, 2, 3);
+  CHECK(all.width == 7);
+  const auto view = some.view<double>();
+  CHECK((view.rows == 4 && view.cols == 3 && view.stride == 7 && view.data == x.data<double>() + 2));
+  CHECK_THROWS_MATCHES(Columns(x, 5, 3), ShapeError, says("columns: [5, 8) of [4, 7]"));
+  CHECK_THROWS_MATCHES(Columns(x, -1, 3), ShapeError, says("columns"));
+}
+
 TEST_CASE("split_columns: sizes must add up", "[ops][columns][errors]") {
   const Tensor x = Tensor::zeros({2, 5});
   REQUIRE_THROWS_MATCHES(split_columns(x, {2, 2}), ShapeError,

@@ -36,6 +36,27 @@ std::vector<Tensor> inputs(const Gate& gate, const Shape& shape) {
 
 }  // namespace
 
+TEST_CASE("norm_gate, sigmoid_gate: scalars and missing gates are refused", "[ops][gate][errors]") {
+  const Tensor a = Tensor::zeros({3}), scalar = Tensor::zeros({});
+  REQUIRE_THROWS_MATCHES(sigmoid_gate(scalar, scalar), ShapeError, says("sigmoid_gate: u must have"));
+  REQUIRE_THROWS_MATCHES(norm_gate(a, scalar, kEps), ShapeError, says("norm_gate: u must have"));
+  REQUIRE_THROWS_MATCHES(norm_gate(a, Tensor(), kEps), ShapeError, says("norm_gate: u is undefined"));
+}
+
+TEST_CASE("norm_gate, sigmoid_gate: a gate may be columns of a wider tensor", "[ops][gate][gradcheck]") {
+  const Tensor a = random_input({5, 11}, 1), wide = random_input({5, 16}, 2);
+  const auto cut = [](const Tensor& x) { return split_columns(x, {3, 11, 2})[1]; };
+  const std::vector<std::pair<Op, Op>> ops{
+      {[](const auto& v) { return norm_gate(v[0], Columns(v[1], 3, 11), kEps); },
+       [&](const auto& v) { return norm_gate_composed(v[0], cut(v[1]), kEps); }},
+      {[](const auto& v) { return sigmoid_gate(v[0], Columns(v[1], 3, 11)); },
+       [&](const auto& v) { return sigmoid_gate_composed(v[0], cut(v[1])); }}};
+  for (const auto& [fused, composed] : ops) {
+    check_values(fused, {a, wide}, composed({a, wide}).to_vector<double>());
+    check_gradients(fused, {a, wide});
+  }
+}
+
 TEST_CASE("gate: values are those of plain loops", "[ops][gate][parity]") {
   for (const Shape& shape : kShapes) {
     INFO(shape);

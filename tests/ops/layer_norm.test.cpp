@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Layer norm with and without weights.
 #include <hstu/ops/activation.hpp>
+#include <hstu/ops/elementwise.hpp>
 #include <hstu/ops/layer_norm.hpp>
 
 #include "../check_op.hpp"
@@ -87,4 +88,13 @@ TEST_CASE("layer_norm: operands that do not fit are named", "[ops][layer_norm][e
   REQUIRE_THROWS_MATCHES(layer_norm(Tensor::zeros({}), kEps), ShapeError, says("layer_norm: x must have"));
   REQUIRE_THROWS_MATCHES(layer_norm(x, -1e-5), ConfigError, says("layer_norm: eps must be finite and not negative"));
   REQUIRE_THROWS_AS(layer_norm(x, std::nan("")), ConfigError);
+}
+
+TEST_CASE("layer_norm: weight and bias may be one tensor", "[ops][layer_norm][regression]") {
+  check_gradients(
+      [](const std::vector<Tensor>& in) {
+        const Tensor both = in[1] + in[1];  // not a parameter itself
+        return layer_norm(in[0], both, both, 1e-5);
+      },
+      {random_input({3, 5}, 1), random_input({5}, 2)});
 }

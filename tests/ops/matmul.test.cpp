@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Products against three loops, for sizes on both sides of Eigen's blocking.
+// Products against three loops, for sizes on both sides of the blocking.
 #include <hstu/ops/activation.hpp>
 #include <hstu/ops/matmul.hpp>
 
@@ -43,6 +43,22 @@ void check_values_of(const Sizes& s) {
 TEST_CASE("matmul, linear: values are those of three loops", "[ops][matmul][parity]") {
   for (const Sizes& s : kSmall) check_values_of(s);
   for (const Sizes& s : kLarge) check_values_of(s);
+}
+
+TEST_CASE("linear: a residual is added, and gets the gradient of the result", "[ops][matmul][gradcheck]") {
+  for (const Sizes& s : {Sizes{4, 3, 5}, Sizes{33, 7, 9}, Sizes{0, 3, 2}, Sizes{3, 0, 2}}) {
+    INFO(s.rows << " x " << s.inner << " x " << s.cols);
+    const std::vector<Tensor> in{random_input({s.rows, s.inner}, 1), random_input({s.cols, s.inner}, 2),
+                                 random_input({s.cols}, 3), random_input({s.rows, s.cols}, 4)};
+    const Tensor plain = linear(in[0], in[1], in[2]);
+    Values expected = plain.to_vector<double>();
+    for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += in[3].values<double>()[i];
+    const auto op = [](const std::vector<Tensor>& x) { return linear(x[0], x[1], x[2], x[3]); };
+    check_values(op, in, expected, 2e-5);
+    if (s.rows * s.inner > 0) check_gradients(op, in);
+  }
+  REQUIRE_THROWS_MATCHES(linear(Tensor::zeros({2, 3}), Tensor::zeros({4, 3}), {}, Tensor::zeros({2, 3})), ShapeError,
+                         says("linear: residual must be [2, 4], got [2, 3]"));
 }
 
 TEST_CASE("matmul, linear: gradients match finite differences", "[ops][matmul][gradcheck]") {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Nodes of the autograd graph, and the switch that stops recording.
 #pragma once
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <span>
@@ -99,11 +100,11 @@ inline void zero_grad(const Tensor& x) {
 /// `op` must outlive the graph: a string literal.
 inline Tensor record(std::string_view op, Tensor y, std::span<const Tensor> inputs, BackwardFunction backward) {
   if (!detail::recording) return y;
+  if (std::ranges::none_of(inputs, &Tensor::needs_grad)) return y;
   auto node = std::make_shared<Node>();
   for (const Tensor& x : inputs) {
     if (x.needs_grad()) node->inputs.push_back(x.node());
   }
-  if (node->inputs.empty()) return y;
   node->op = op;
   node->shape = y.shape();
   node->dtype = y.dtype();

@@ -65,7 +65,7 @@ inline void validate(const HstuConfig& c) {
   positive("num_layers", c.num_layers, 1 << 12);
   positive("max_seq_len", c.max_seq_len, 1 << 22);
   positive("num_position_buckets", c.num_position_buckets, 1 << 20);
-  positive("num_time_buckets", c.num_time_buckets, (1 << 20) - 1);
+  positive("num_time_buckets", c.num_time_buckets, (1 << 16) - 1);
   check<ConfigError>(c.dropout >= 0 && c.dropout < 1, "config: dropout must be in [0, 1), got ", c.dropout);
   check<ConfigError>(c.temperature > 0 && c.temperature < 1e6, "config: temperature must be positive, got ",
                      c.temperature);

@@ -14,7 +14,7 @@ namespace hstu {
 
 /// What hidden states are scored against: logits = (hidden·tableᵀ + bias) / temperature.
 struct ItemScorer {
-  Tensor table;  ///< [V, D]
+  Tensor table;  ///< [V, D]; that of a StepScorer is wider
   Tensor bias;   ///< [V] or absent
   double temperature = 1.0;
 
@@ -61,6 +61,8 @@ class HstuModel {
   const HstuConfig& config() const { return config_; }
   DType dtype() const { return items_.dtype(); }
   const Tensor& item_table() const { return items_; }
+  /// The table that scores are made of: the item table, or the output projection's.
+  const Tensor& scored_table() const { return config_.tie_embeddings ? items_ : output_.weight; }
   /// The layers one by one, for tests and research.
   const std::vector<Layer>& layers() const { return layers_; }
 
@@ -98,7 +100,7 @@ class HstuModel {
 
   /// Normalises the whole item table if the config says so: make it once for many batches.
   ItemScorer scorer() const {
-    const Tensor& table = config_.tie_embeddings ? items_ : output_.weight;
+    const Tensor& table = scored_table();
     return {config_.l2_scores ? l2_normalize(table, config_.l2_eps) : table, output_.bias, config_.temperature};
   }
 

@@ -3,11 +3,11 @@
 #pragma once
 #include <hstu/model/bias_tables.hpp>
 #include <hstu/nn/layers.hpp>
-#include <hstu/ops/activation.hpp>
 #include <hstu/ops/columns.hpp>
 #include <hstu/ops/elementwise.hpp>
 #include <hstu/ops/gate.hpp>
 #include <hstu/ops/hstu_attention.hpp>
+#include <hstu/ops/linear_silu.hpp>
 
 namespace hstu {
 
@@ -30,19 +30,20 @@ class MetaLayer {
 
   Tensor operator()(const Tensor& x, const Tensor& offsets, const RelativeBias& lookup,
                     ForwardContext& context) const {
-    const auto parts =
-        split_columns(silu(matmul(layer_norm(x, eps_), uvqk_)), {v_width_, v_width_, qk_width_, qk_width_});
-    const Tensor& u = parts[0];
-    const Tensor attended = hstu_attention(parts[2], parts[3], parts[1], offsets, tables_.in(lookup),
+    const Tensor uvqk = matmul_silu(layer_norm(x, eps_), uvqk_);
+    const std::int64_t first_q = 2 * v_width_, first_k = first_q + qk_width_;
+    const Columns v(uvqk, v_width_, v_width_), q(uvqk, first_q, qk_width_), k(uvqk, first_k, qk_width_);
+    const Tensor attended = hstu_attention(q, k, v, offsets, tables_.in(lookup),
                                            {.num_heads = heads_, .alpha = 1.0, .normalizer = normalizer_});
     Tensor gated;
     if (concat_ua_) {
       const Tensor a = layer_norm(attended, eps_);
+      const Tensor u = split_columns(uvqk, {v_width_, uvqk.size(1) - v_width_})[0];
       gated = concat_columns({u, a, u * a});
     } else {
-      gated = norm_gate(attended, u, eps_);
+      gated = norm_gate(attended, Columns(uvqk, 0, v_width_), eps_);
     }
-    return o_(dropout(gated, dropout_, context)) + x;
+    return o_(dropout(gated, dropout_, context), x);
   }
 
   void list(const std::string& prefix, ParameterList& into) const {

@@ -32,15 +32,18 @@ class Rechub01Layer {
   }
 
   Tensor operator()(const Tensor& x, const Tensor& offsets, const RelativeBias& bias, ForwardContext& context) const {
-    const auto parts = split_columns(proj1_(norm1_(x)), {qk_width_, qk_width_, v_width_, v_width_});
+    const Tensor qkuv = proj1_(norm1_(x));
+    const std::int64_t first_u = 2 * qk_width_, first_v = first_u + v_width_;
+    const Columns q(qkuv, 0, qk_width_), k(qkuv, qk_width_, qk_width_);
+    const Columns u(qkuv, first_u, v_width_), v(qkuv, first_v, v_width_);
     const AttentionOptions options{.kind = AttentionKind::softmax,
                                    .num_heads = heads_,
                                    .alpha = alpha_,
                                    .dropout = context.is_training ? dropout_ : 0.0,
                                    .stream = context.next_stream(),
                                    .first_row = context.first_token};
-    const Tensor attended = hstu_attention(parts[0], parts[1], parts[3], offsets, bias, options);
-    const Tensor middle = dropout(proj2_(sigmoid_gate(attended, parts[2])), dropout_, context) + x;
+    const Tensor attended = hstu_attention(q, k, v, offsets, bias, options);
+    const Tensor middle = dropout(proj2_(sigmoid_gate(attended, u)), dropout_, context) + x;
     const Tensor inner = dropout(relu(ffn0_(norm2_(middle))), dropout_, context);
     return dropout(ffn3_(inner), dropout_, context) + middle;
   }

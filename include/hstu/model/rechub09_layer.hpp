@@ -5,10 +5,10 @@
 
 #include <hstu/model/bias_tables.hpp>
 #include <hstu/nn/layers.hpp>
-#include <hstu/ops/activation.hpp>
 #include <hstu/ops/columns.hpp>
 #include <hstu/ops/gate.hpp>
 #include <hstu/ops/hstu_attention.hpp>
+#include <hstu/ops/linear_silu.hpp>
 
 namespace hstu {
 
@@ -36,11 +36,14 @@ class Rechub09Layer {
 
   Tensor operator()(const Tensor& x, const Tensor& offsets, const RelativeBias& lookup,
                     ForwardContext& context) const {
-    const auto parts = split_columns(silu(proj1_(norm_in_(x))), {qk_width_, qk_width_, v_width_, v_width_});
+    const Tensor qkuv = linear_silu(norm_in_(x), proj1_.weight, proj1_.bias);
+    const std::int64_t first_u = 2 * qk_width_, first_v = first_u + v_width_;
+    const Columns q(qkuv, 0, qk_width_), k(qkuv, qk_width_, qk_width_);
+    const Columns u(qkuv, first_u, v_width_), v(qkuv, first_v, v_width_);
     const Tensor attended =
-        hstu_attention(parts[0], parts[1], parts[3], offsets, tables_.in(lookup),
+        hstu_attention(q, k, v, offsets, tables_.in(lookup),
                        {.num_heads = heads_, .alpha = alpha_, .normalizer = normalizer_});
-    const Tensor gated = norm_gate(attended, parts[2], norm_attn_.weight, norm_attn_.bias, norm_attn_.eps);
+    const Tensor gated = norm_gate(attended, u, norm_attn_.weight, norm_attn_.bias, norm_attn_.eps);
     return proj2_(dropout(gated, dropout_, context));
   }
 

@@ -8,12 +8,12 @@
 
 namespace hstu {
 
-/// y = x·Wᵀ + b.   weight [out, in], bias [out] or absent
+/// y = x·Wᵀ + b [+ residual].   weight [out, in], bias [out] or absent
 struct Linear {
   Tensor weight;
   Tensor bias;
 
-  Tensor operator()(const Tensor& x) const { return linear(x, weight, bias); }
+  Tensor operator()(const Tensor& x, const Tensor& residual = {}) const { return linear(x, weight, bias, residual); }
   void list(const std::string& prefix, ParameterList& into) const {
     into.push_back({prefix + ".weight", weight});
     if (bias.defined()) into.push_back({prefix + ".bias", bias});

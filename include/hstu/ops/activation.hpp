@@ -1,24 +1,17 @@
 // SPDX-License-Identifier: MIT
 // Elementwise activations: sigmoid, SiLU, ReLU.
 #pragma once
+#include <hstu/core/simd.hpp>
 #include <hstu/ops/operands.hpp>
 
 namespace hstu {
-
-namespace detail {
-
-/// σ of an Eigen array, as an expression.  e^−x overflows to ∞ for very negative x, which gives the right 0.
-template <class Scalar, class Array>
-auto sigmoid_of(const Array& x) { return Scalar(1) / (Scalar(1) + (-x).exp()); }
-
-}  // namespace detail
 
 /// σ(x) = 1 / (1 + e^−x);  dx = dy·y·(1 − y).  Any shape, float32 or float64; docs/math.md (6).
 inline Tensor sigmoid(const Tensor& x) {
   detail::check_defined("sigmoid", "x", x);
   Tensor y = empty_like(x);
   dispatch_floating("sigmoid", x.dtype(), [&]<class Scalar>(Scalar) {
-    mutable_array<Scalar>(y) = detail::sigmoid_of<Scalar>(array<Scalar>(x));
+    mutable_array<Scalar>(y) = Scalar(1) / (Scalar(1) + (-array<Scalar>(x)).exp());  // e^−x = ∞ gives the right 0
   });
   return record("sigmoid", y, {x}, [x = x.without_data(), y](const Tensor& dy, Accumulator& into) {
     Tensor dx = empty_like(dy);
@@ -31,20 +24,28 @@ inline Tensor sigmoid(const Tensor& x) {
 }
 
 /// SiLU: y = x·σ(x);  dx = dy·σ(x)·(1 + x·(1 − σ(x))).  Any shape, float32 or float64; docs/math.md (7).
+/// Keeps the slope, which costs little where σ is at hand, and not x.
 inline Tensor silu(const Tensor& x) {
+  using namespace simd;
   detail::check_defined("silu", "x", x);
   Tensor y = empty_like(x);
+  Tensor slope = detail::recording && x.needs_grad() ? empty_like(x) : Tensor();
   dispatch_floating("silu", x.dtype(), [&]<class Scalar>(Scalar) {
-    const auto v = array<Scalar>(x);
-    mutable_array<Scalar>(y) = v / (Scalar(1) + (-v).exp());
+    const Scalar* const in = x.data<Scalar>();
+    Scalar* const out = y.mutable_data<Scalar>();
+    Scalar* const dout = slope.defined() ? slope.mutable_data<Scalar>() : nullptr;
+    for (std::int64_t i = 0; i < x.numel(); i += kLanes) {
+      const Pack<Scalar> v = load(in + i), open = sigmoid(v), value = v * open;
+      store(out + i, value);
+      if (dout != nullptr) store(dout + i, mul_add(value, splat(Scalar(1)) - open, open));
+    }
   });
-  return record("silu", y, {x}, [x](const Tensor& dy, Accumulator& into) {
-    Tensor dx = empty_like(x);
-    dispatch_floating("silu", x.dtype(), [&]<class Scalar>(Scalar) {
-      const auto v = array<Scalar>(x);
-      auto out = mutable_array<Scalar>(dx);
-      out = detail::sigmoid_of<Scalar>(v);
-      out = array<Scalar>(dy) * out * (Scalar(1) + v * (Scalar(1) - out));
+  return record("silu", y, {x}, [x = x.without_data(), slope](const Tensor& dy, Accumulator& into) {
+    Tensor dx = empty_like(dy);
+    dispatch_floating("silu", dy.dtype(), [&]<class Scalar>(Scalar) {
+      const Scalar *const factor = slope.data<Scalar>(), *const grad = dy.data<Scalar>();
+      Scalar* const out = dx.mutable_data<Scalar>();
+      for (std::int64_t i = 0; i < dy.numel(); i += kLanes) store(out + i, load(grad + i) * load(factor + i));
     });
     into.add(x, dx);
   });

@@ -7,6 +7,34 @@
 
 namespace hstu {
 
+/// Columns [first, first + width) of x [..., C], which ops read and differentiate in place: operands that a product
+/// has put side by side need no copies.  A tensor converts to all of its columns.
+struct Columns {
+  Tensor of;
+  std::int64_t first = 0;
+  std::int64_t width = 0;
+
+  Columns() = default;
+  Columns(const Tensor& x) : of(x), width(x.defined() ? num_cols(x) : 0) {}
+  /// Throws ShapeError if x has no such columns.
+  Columns(const Tensor& x, std::int64_t first_column, std::int64_t count) : of(x), first(first_column), width(count) {
+    detail::check_has_columns("columns", "x", x);
+    check<ShapeError>(first >= 0 && width >= 0 && width <= x.size(-1) - first, "columns: [", first, ", ",
+                      first + width, ") of ", x.shape());
+  }
+
+  bool defined() const { return of.defined(); }
+  std::int64_t rows() const { return num_rows(of); }
+  DType dtype() const { return of.dtype(); }
+  template <class Scalar>
+  MatrixView<const Scalar> view() const { return {of.data<Scalar>() + first, rows(), width, num_cols(of)}; }
+  /// The same columns of the gradient of `of`, to add to.  It must be wanted.
+  template <class Scalar>
+  MatrixView<Scalar> gradient(Accumulator& into) const {
+    return {into.buffer(of).mutable_data<Scalar>() + first, rows(), width, num_cols(of)};
+  }
+};
+
 namespace detail {
 
 /// Columns [first, first + cols) of x [..., C] as a matrix with gaps.
@@ -57,6 +85,20 @@ inline std::vector<Tensor> split_columns(const Tensor& x, std::span<const std::i
 }
 inline std::vector<Tensor> split_columns(const Tensor& x, std::initializer_list<std::int64_t> sizes) {
   return split_columns(x, std::span(sizes.begin(), sizes.size()));
+}
+
+/// x [..., C] with zeros behind its columns, [..., width];  dx: the first C columns of dy.  docs/math.md (24).
+/// Throws ShapeError if width is below C.
+inline Tensor pad_columns(const Tensor& x, std::int64_t width) {
+  detail::check_has_columns("pad_columns", "x", x);
+  check<ShapeError>(width >= x.size(-1), "pad_columns: width must be at least ", x.size(-1), ", got ", width);
+  Tensor y = Tensor::zeros(detail::with_last_size(x.shape(), width), x.dtype());
+  dispatch_floating("pad_columns", x.dtype(), [&]<class Scalar>(Scalar) {
+    detail::mutable_columns_of<Scalar>(y, 0, x.size(-1)) = matrix<Scalar>(x);
+  });
+  return record("pad_columns", y, {x}, [x = x.without_data()](const Tensor& dy, Accumulator& into) {
+    into.add(x, detail::copy_columns("pad_columns", dy, 0, x.size(-1)));
+  });
 }
 
 /// Joins tensors [..., Cᵢ], equal in all other sizes, to [..., ΣCᵢ]; docs/math.md (24).

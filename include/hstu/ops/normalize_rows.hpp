@@ -3,7 +3,8 @@
 #pragma once
 #include <cmath>
 
-#include <hstu/ops/operands.hpp>
+#include <hstu/core/simd.hpp>
+#include <hstu/ops/columns.hpp>
 
 namespace hstu::detail {
 
@@ -11,7 +12,8 @@ namespace hstu::detail {
 /// weight and bias [C] come together or not at all; gate as x, or undefined.
 struct NormalizeRows {
   std::string_view op;
-  Tensor x, weight, bias, gate;
+  Tensor x, weight, bias;
+  Columns gate;
   Tensor mean, rstd;  // [R], kept for backward
 };
 
@@ -27,15 +29,6 @@ void dispatch_operands(const NormalizeRows& n, const Body& body) {
   }
 }
 
-template <class Scalar>
-auto line(const Tensor& x, std::int64_t row, std::int64_t cols) {
-  return ConstArrayMap<Scalar>(x.data<Scalar>() + row * cols, cols);
-}
-template <class Scalar>
-auto mutable_line(Tensor& x, std::int64_t row, std::int64_t cols) {
-  return ArrayMap<Scalar>(x.mutable_data<Scalar>() + row * cols, cols);
-}
-
 /// Checks the operands, computes y and fills n.mean and n.rstd.
 inline Tensor normalize_rows_forward(NormalizeRows& n, double eps) {
   check_has_columns(n.op, "x", n.x);
@@ -48,22 +41,31 @@ inline Tensor normalize_rows_forward(NormalizeRows& n, double eps) {
   if (n.x.numel() == 0) return y;
   dispatch_floating(n.op, n.x.dtype(), [&]<class Scalar>(Scalar) {
     dispatch_operands(n, [&](auto has_weight, auto has_gate) {
-      for (std::int64_t row = 0; row < rows; ++row) {
-        const auto in = line<Scalar>(n.x, row, cols);
-        auto out = mutable_line<Scalar>(y, row, cols);
-        const Scalar mean = in.mean();
-        out = in - mean;
-        const Scalar rstd = Scalar(1) / std::sqrt(out.square().mean() + static_cast<Scalar>(eps));
-        n.mean.mutable_data<Scalar>()[row] = mean;
-        n.rstd.mutable_data<Scalar>()[row] = rstd;
-        if constexpr (has_weight && has_gate) {
-          out = (out * rstd * array<Scalar>(n.weight) + array<Scalar>(n.bias)) * line<Scalar>(n.gate, row, cols);
-        } else if constexpr (has_weight) {
-          out = out * rstd * array<Scalar>(n.weight) + array<Scalar>(n.bias);
-        } else if constexpr (has_gate) {
-          out = out * rstd * line<Scalar>(n.gate, row, cols);
-        } else {
-          out *= rstd;
+      const auto gate = has_gate ? n.gate.template view<Scalar>() : MatrixView<const Scalar>{nullptr, 0, 0, 0};
+      const auto inverse_cols = Scalar(1) / static_cast<Scalar>(cols);
+      const Scalar* in = n.x.data<Scalar>();
+      Scalar* out = y.mutable_data<Scalar>();
+      Scalar *const means = n.mean.mutable_data<Scalar>(), *const rstds = n.rstd.mutable_data<Scalar>();
+      [[maybe_unused]] const Scalar* const weight = has_weight ? n.weight.data<Scalar>() : nullptr;
+      [[maybe_unused]] const Scalar* const bias = has_weight ? n.bias.data<Scalar>() : nullptr;
+      for (std::int64_t row = 0; row < rows; ++row, in += cols, out += cols) {
+        Pack<Scalar> sums{}, squares{};
+        for_each_pack<Scalar>(cols, [&](std::int64_t c, auto keep) HSTU_LAMBDA_INLINE { sums += keep(load(in + c)); });
+        const Scalar mean = sum(sums) * inverse_cols;
+        for_each_pack<Scalar>(cols, [&](std::int64_t c, auto keep) HSTU_LAMBDA_INLINE {
+          const Pack<Scalar> centered = keep(load(in + c) - splat(mean));
+          squares = mul_add(centered, centered, squares);
+        });
+        const Scalar rstd = Scalar(1) / std::sqrt(sum(squares) * inverse_cols + static_cast<Scalar>(eps));
+        means[row] = mean;
+        rstds[row] = rstd;
+        for (std::int64_t c = 0; c < cols; c += kLanes) {
+          Pack<Scalar> value = (load(in + c) - splat(mean)) * rstd;
+          if constexpr (has_weight) {
+            value = mul_add(value, load(weight + c), load(bias + c));
+          }
+          if constexpr (has_gate) value *= load(gate.data + row * gate.stride + c);
+          store(out + c, value);
         }
       }
     });
@@ -77,44 +79,69 @@ inline void normalize_rows_backward(const NormalizeRows& n, const Tensor& dy, Ac
   const std::int64_t rows = n.x.numel() == 0 ? 0 : num_rows(n.x);  // no means of empty rows
   const std::int64_t cols = num_cols(n.x);
   Tensor dx = into.wants(n.x) ? empty_like(n.x) : Tensor();
-  Tensor dgate = into.wants(n.gate) ? empty_like(n.x) : Tensor();
-  Tensor dweight = into.wants(n.weight) ? into.buffer(n.weight) : Tensor();
-  Tensor dbias = into.wants(n.bias) ? into.buffer(n.bias) : Tensor();
   dispatch_floating(n.op, n.x.dtype(), [&]<class Scalar>(Scalar) {
     dispatch_operands(n, [&](auto has_weight, auto has_gate) {
-      Eigen::Array<Scalar, Eigen::Dynamic, 1> normalized(cols), g(cols);
+      MatrixView<const Scalar> gate{nullptr, 0, 0, 0};
+      MatrixView<Scalar> dgate{nullptr, 0, 0, 0};
+      if constexpr (has_gate) {
+        gate = n.gate.template view<Scalar>();
+        if (into.wants(n.gate.of)) dgate = n.gate.template gradient<Scalar>(into);
+      }
+      const auto inverse_cols = Scalar(1) / static_cast<Scalar>(cols);
+      [[maybe_unused]] const Scalar* const weight = has_weight ? n.weight.data<Scalar>() : nullptr;
+      [[maybe_unused]] const Scalar* const bias = has_weight ? n.bias.data<Scalar>() : nullptr;
+      const auto buffer = [&](const Tensor& x) {
+        return into.wants(x) ? into.buffer(x).template mutable_data<Scalar>() : nullptr;
+      };
+      [[maybe_unused]] Scalar *const weight_sums = buffer(n.weight), *const bias_sums = buffer(n.bias);
+      Scalar* const dx_first = dx.defined() ? dx.mutable_data<Scalar>() : nullptr;
+      const Scalar *const x_first = n.x.data<Scalar>(), *const dy_first = dy.data<Scalar>();
+      const Scalar *const means = n.mean.data<Scalar>(), *const rstds = n.rstd.data<Scalar>();
       for (std::int64_t row = 0; row < rows; ++row) {
-        const Scalar rstd = n.rstd.data<Scalar>()[row];
-        const auto grad = line<Scalar>(dy, row, cols);
-        normalized = (line<Scalar>(n.x, row, cols) - n.mean.data<Scalar>()[row]) * rstd;
-        if constexpr (has_gate) {
-          if (dgate.defined()) {
-            auto out = mutable_line<Scalar>(dgate, row, cols);
-            if constexpr (has_weight) {
-              out = grad * (normalized * array<Scalar>(n.weight) + array<Scalar>(n.bias));
-            } else {
-              out = grad * normalized;
+        const Scalar *const in = x_first + row * cols, *const grad = dy_first + row * cols;
+        Scalar* const out = dx_first == nullptr ? nullptr : dx_first + row * cols;
+        const Pack<Scalar> mean = splat(means[row]), rstd = splat(rstds[row]);
+        // g = dy·gate of the pack at c; adds to dgate on the way.
+        const auto load_gradient = [&](std::int64_t c, const Pack<Scalar>& normalized, auto keep,
+                                       Pack<Scalar>& g) HSTU_LAMBDA_INLINE {
+          g = load(grad + c);
+          if constexpr (has_gate) {
+            if (dgate.data != nullptr) {
+              Scalar* const to = dgate.data + row * dgate.stride + c;
+              Pack<Scalar> value = normalized;
+              if constexpr (has_weight) {
+                value = mul_add(value, load(weight + c), load(bias + c));
+              }
+              store(to, load(to) + keep(g * value));
             }
+            g *= load(gate.data + row * gate.stride + c);
           }
-          g = grad * line<Scalar>(n.gate, row, cols);
-        } else {
-          g = grad;
-        }
-        if constexpr (has_weight) {
-          if (dweight.defined()) mutable_array<Scalar>(dweight) += g * normalized;
-          if (dbias.defined()) mutable_array<Scalar>(dbias) += g;
-          g *= array<Scalar>(n.weight);
-        }
-        if (dx.defined()) {
-          const Scalar g_mean = g.mean();
-          const Scalar projection = (g * normalized).mean();
-          mutable_line<Scalar>(dx, row, cols) = (g - g_mean - normalized * projection) * rstd;
+        };
+        Pack<Scalar> sums{}, projections{};
+        for_each_pack<Scalar>(cols, [&](std::int64_t c, auto keep) HSTU_LAMBDA_INLINE {
+          const Pack<Scalar> normalized = keep((load(in + c) - mean) * rstd);
+          Pack<Scalar> g;
+          load_gradient(c, normalized, keep, g);
+          g = keep(g);
+          if constexpr (has_weight) {
+            if (weight_sums != nullptr) store(weight_sums + c, load(weight_sums + c) + g * normalized);
+            if (bias_sums != nullptr) store(bias_sums + c, load(bias_sums + c) + g);
+            g = keep(g * load(weight + c));
+          }
+          sums += g;
+          projections = mul_add(g, normalized, projections);
+          if (dx_first != nullptr) store(out + c, g);
+        });
+        if (dx_first == nullptr) continue;
+        const Pack<Scalar> g_mean = splat(sum(sums) * inverse_cols), projection = splat(sum(projections) * inverse_cols);
+        for (std::int64_t c = 0; c < cols; c += kLanes) {
+          const Pack<Scalar> normalized = (load(in + c) - mean) * rstd;
+          store(out + c, (load(out + c) - g_mean - normalized * projection) * rstd);
         }
       }
     });
   });
   if (dx.defined()) into.add(n.x, dx);
-  if (dgate.defined()) into.add(n.gate, dgate);
 }
 
 }  // namespace hstu::detail

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The same numbers in another arrangement: reshape, ranges of rows, rows by index.
 #pragma once
+#include <hstu/core/simd.hpp>
 #include <hstu/ops/operands.hpp>
 
 namespace hstu {
@@ -69,7 +70,11 @@ inline void scatter_rows(std::string_view op, std::string_view noun, const Tenso
     const Scalar* const in = dy.data<Scalar>();
     Scalar* const out = into.mutable_data<Scalar>();
     for_each_index(op, noun, indices, into.size(0), [&](std::int64_t i, std::int64_t index) {
-      if (index != skipped) ArrayMap<Scalar>(out + index * cols, cols) += ConstArrayMap<Scalar>(in + i * cols, cols);
+      if (index == skipped) return;
+      Scalar* const row = out + index * cols;
+      for_each_pack<Scalar>(cols, [&](std::int64_t c, auto keep) HSTU_LAMBDA_INLINE {
+        store(row + c, load(row + c) + keep(load(in + i * cols + c)));
+      });
     });
   });
 }
