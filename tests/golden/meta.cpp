@@ -75,8 +75,8 @@ void run_meta_model(GoldenFile& file) {
     return model.hidden(batch, context);
   };
   const auto loss = [&] {
-    return sampled_softmax(hidden(), model.item_table(), batch.targets, negatives,
-                           {.temperature = config.temperature, .l2_eps = config.l2_eps});
+    return sampled_softmax(hidden(), model.scorer().table, batch.targets, negatives,
+                           {.temperature = config.temperature});
   };
   {
     const NoGrad no_grad;

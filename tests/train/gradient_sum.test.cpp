@@ -16,7 +16,7 @@ struct Sum {
   GradientSum gradients{parameters};
 
   std::span<float> part(std::size_t chunk, std::size_t p) {
-    return gradients.chunk(chunk).of(parameters[p].value).mutable_values<float>();
+    return gradients.group(chunk).of(parameters[p].value).mutable_values<float>();
   }
   std::vector<float> result(std::size_t p) const { return grad(parameters[p].value).to_vector<float>(); }
 };

@@ -22,7 +22,7 @@ Config filled(Config config, const Sequences& data) {
 double loss_of(const HstuModel& model, const TrainingUnits& units, std::span<const std::int64_t> numbers,
                const TrainConfig& config, std::int64_t first_token) {
   ForwardContext context{.is_training = true, .seed = config.seed, .first_token = first_token};
-  return training_loss(model, units.batch(numbers), config, context).item();
+  return training_loss(model, model.scorer(), units.batch(numbers), config, context).item();
 }
 
 std::vector<Config> every_kind_of_training() {
@@ -87,9 +87,9 @@ TEST_CASE("training_loss: the last item's loss is its share of the next items' l
   const auto all_but_last = static_cast<std::size_t>(batch.tokens() - 1);
   std::ranges::fill(only_last.targets.mutable_values<std::int32_t>().first(all_but_last), 0);
   ForwardContext first, second;
-  const double by_targets = training_loss(model, only_last, config.train, first).item();
+  const double by_targets = training_loss(model, model.scorer(), only_last, config.train, first).item();
   config.train.loss = LossKind::last_item;
-  const double by_kind = training_loss(model, batch, config.train, second).item();
+  const double by_kind = training_loss(model, model.scorer(), batch, config.train, second).item();
   CHECK(by_kind > 0.0);
   CHECK(std::abs(by_kind - by_targets) < 1e-9 * by_kind);
 }
@@ -131,7 +131,7 @@ TEST_CASE("trainer: a step is one optimizer step on the mean loss of its whole b
     order.resize(std::min(order.size(), static_cast<std::size_t>(config.train.batch_size)));
     const JaggedBatch batch = units.batch(order);
     ForwardContext context{.is_training = true, .seed = config.train.seed};
-    const Tensor loss = training_loss(model, batch, trainer.config().train, context);
+    const Tensor loss = training_loss(model, model.scorer(), batch, trainer.config().train, context);
     Gradients gradients;
     backward(loss, gradients, 1.0 / static_cast<double>(count_losses(batch, config.train.loss)));
     CHECK(trainer.checkpoint().state.at("loss_count") == count_losses(batch, config.train.loss));

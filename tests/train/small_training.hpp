@@ -20,7 +20,7 @@ inline std::shared_ptr<const Sequences> small_data(const SyntheticOptions& optio
   return std::make_shared<const Sequences>(make_sequences(make_synthetic_ratings(options)));
 }
 
-/// A preset with dropout on, cut down to milliseconds a step; a step of 200 users has more than three chunks.
+/// A preset with dropout on, cut down to milliseconds a step; a step of 200 users has chunks in several groups.
 inline Config small_config(std::string_view preset) {
   Config c = make_preset(preset);
   c.model.d_model = 8;

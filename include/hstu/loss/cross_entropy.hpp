@@ -5,6 +5,7 @@
 #include <limits>
 
 #include <hstu/autograd/backward.hpp>
+#include <hstu/core/simd.hpp>
 #include <hstu/loss/reduction.hpp>
 
 namespace hstu {
@@ -19,8 +20,9 @@ struct CrossEntropyOptions {
 
 namespace detail {
 
-/// A block of logits: 1 MiB of float32.  32 to 128 tokens run at the same speed (measured, V = 3,706, D = 50).
-inline constexpr std::int64_t kLogitBlockTokens = 64;
+/// A block of logits: 4 MiB of float32, in L3.  With fewer tokens, packing the table and adding to its gradient cost more
+/// (measured, docs/performance.md).
+inline constexpr std::int64_t kLogitBlockTokens = 256;
 inline constexpr std::int64_t kLogitBlockItems = 4096;
 
 /// Sum of the losses of one call and, where asked for, its gradients.
@@ -28,11 +30,16 @@ template <class Scalar>
 class CrossEntropySum {
  public:
   CrossEntropySum(const Tensor& hidden, const Tensor& table, const Tensor& bias, const CrossEntropyOptions& options)
-      : hidden_(matrix<Scalar>(hidden)),
-        table_(matrix<Scalar>(table)),
-        options_(options),
+      : hidden_(view<Scalar>(hidden)), table_(view<Scalar>(table)),
+        bias_(bias.defined() ? bias.data<Scalar>() : nullptr), options_(options),
         inverse_temperature_(static_cast<Scalar>(1.0 / options.temperature)) {
-    if (bias.defined()) bias_ = array<Scalar>(bias).matrix().transpose() * inverse_temperature_;
+    const std::int64_t tokens = std::min(kLogitBlockTokens, hidden_.rows), items = std::min(kLogitBlockItems, table_.rows);
+    const auto block = [&](std::int64_t cols) { return Tensor::zeros({tokens, cols}, dtype_of<Scalar>()); };
+    queries_ = block(table_.cols);  // columns of the table beyond the hidden states' meet zeros
+    scaled_queries_ = block(table_.cols);
+    dqueries_ = block(table_.cols);
+    logits_ = Tensor({tokens, whole_packs(items)}, dtype_of<Scalar>());
+    statistics_ = Tensor({3, tokens}, dtype_of<Scalar>());
   }
 
   /// Loss of the positions `rows`; `targets` is indexed by position.  Undefined gradients are left out.
@@ -48,109 +55,150 @@ class CrossEntropySum {
   }
 
  private:
-  static MatrixView<Scalar> view_of(Matrix<Scalar>& m) { return {m.data(), m.rows(), m.cols(), m.cols()}; }
-  MatrixView<const Scalar> table_rows(std::int64_t first, std::int64_t count) const {
-    return {table_.data() + first * table_.cols(), count, table_.cols(), table_.cols()};
+  using Rows = std::span<const std::int64_t>;
+
+  Scalar* row_of(Tensor& block, std::int64_t i) const { return block.mutable_data<Scalar>() + i * block.size(1); }
+  /// The first `count` rows and `cols` columns of a block.
+  static MatrixView<Scalar> part(Tensor& block, std::int64_t count, std::int64_t cols) {
+    return {block.mutable_data<Scalar>(), count, cols, block.size(1)};
   }
+  MatrixView<const Scalar> table_part(std::int64_t first, std::int64_t items, std::int64_t cols) const {
+    return {table_.data + first * table_.stride, items, cols, table_.stride};
+  }
+  Scalar* largest() { return statistics_.mutable_data<Scalar>(); }
+  Scalar* sums() { return largest() + statistics_.size(1); }
+  Scalar* target_logits() { return sums() + statistics_.size(1); }
 
-  using Column = Eigen::Array<Scalar, Eigen::Dynamic, 1>;
-
-  double run_block(std::span<const std::int64_t> rows, const std::int32_t* targets, Tensor& dhidden, Tensor& dtable,
-                   Tensor& dbias) {
-    const std::int64_t count = std::ssize(rows), num_items = table_.rows();
-    queries_.resize(count, table_.cols());
+  double run_block(Rows rows, const std::int32_t* targets, Tensor& dhidden, Tensor& dtable, Tensor& dbias) {
+    const std::int64_t count = std::ssize(rows);
     for (std::int64_t i = 0; i < count; ++i) {
-      queries_.row(i) = hidden_.row(rows[static_cast<std::size_t>(i)]) * inverse_temperature_;
+      const Scalar* const from = hidden_.data + rows[static_cast<std::size_t>(i)] * hidden_.stride;
+      Scalar* const to = row_of(queries_, i);
+      for (std::int64_t d = 0; d < hidden_.cols; ++d) to[d] = from[d] * inverse_temperature_;
     }
-    largest_ = Column::Constant(count, std::numeric_limits<Scalar>::lowest());
-    sum_ = Column::Zero(count);
-    target_logit_.resize(count);
-    for (std::int64_t first = 0; first < num_items; first += kLogitBlockItems) add_to_softmax(first, rows, targets);
+    std::fill_n(largest(), count, std::numeric_limits<Scalar>::lowest());
+    std::fill_n(sums(), count, Scalar(0));
+    for (std::int64_t first = 0; first < table_.rows; first += kLogitBlockItems) add_to_softmax(first, rows, targets);
 
     double loss = 0.0;
     for (std::int64_t i = 0; i < count; ++i) {
-      loss += static_cast<double>(largest_[i]) + std::log(static_cast<double>(sum_[i])) -
-              static_cast<double>(target_logit_[i]);
+      loss += static_cast<double>(largest()[i]) + std::log(static_cast<double>(sums()[i])) -
+              static_cast<double>(target_logits()[i]);
     }
-    if (dhidden.defined() || dtable.defined() || dbias.defined()) {
-      add_gradients(rows, targets, dhidden, dtable, dbias);
-    }
+    if (dhidden.defined() || dtable.defined() || dbias.defined()) add_gradients(rows, targets, dhidden, dtable, dbias);
     return loss;
   }
 
-  /// logits_ = queries · tableᵀ + bias of the items from `first`.
-  void compute_logits(std::int64_t first) {
-    const std::int64_t items = std::min(kLogitBlockItems, table_.rows() - first);
-    logits_.resize(queries_.rows(), items);
-    set_product<Scalar>(view_of(logits_), view_of(queries_), table_rows(first, items).transposed());
-    if (bias_.size() > 0) logits_.rowwise() += bias_.segment(first, items);
+  /// logits_ = queries · tableᵀ + bias of the items from `first`; the lanes behind them are below all logits.
+  std::int64_t compute_logits(std::int64_t first, std::int64_t count) {
+    const std::int64_t items = std::min(kLogitBlockItems, table_.rows - first);
+    set_product<Scalar>(part(logits_, count, items), part(queries_, count, hidden_.cols),
+                        table_part(first, items, hidden_.cols).transposed());
     const std::int64_t excluded = options_.excluded_item - first;
-    if (excluded >= 0 && excluded < items) logits_.col(excluded).setConstant(-std::numeric_limits<Scalar>::infinity());
+    const Pack<Scalar> scale = splat(inverse_temperature_);
+    for (std::int64_t i = 0; i < count; ++i) {
+      Scalar* const row = row_of(logits_, i);
+      if (bias_ != nullptr) {
+        for (std::int64_t v = 0; v < items; v += kLanes) {
+          store(row + v, mul_add(load(bias_ + first + v), scale, load(row + v)));
+        }
+      }
+      std::fill(row + items, row + whole_packs(items), std::numeric_limits<Scalar>::lowest());
+      if (excluded >= 0 && excluded < items) row[excluded] = std::numeric_limits<Scalar>::lowest();
+    }
+    return items;
+  }
+
+  /// row = e^(row − largest), zero at the excluded item and behind the last; returns the sum.
+  Scalar exponentials(Scalar* row, std::int64_t first, std::int64_t items, Scalar largest_logit) const {
+    const Pack<Scalar> top = splat(largest_logit);
+    for (std::int64_t v = 0; v < items; v += kLanes) store(row + v, exp(load(row + v) - top));
+    std::fill(row + items, row + whole_packs(items), Scalar(0));
+    const std::int64_t excluded = options_.excluded_item - first;
+    if (excluded >= 0 && excluded < items) row[excluded] = Scalar(0);
+    Pack<Scalar> total{};
+    for (std::int64_t v = 0; v < items; v += kLanes) total += load(row + v);
+    return sum(total);
   }
 
   /// One more block of items in the running maximum and sum; leaves exp(logit − maximum) in logits_.
-  void add_to_softmax(std::int64_t first, std::span<const std::int64_t> rows, const std::int32_t* targets) {
-    compute_logits(first);
-    for (std::int64_t i = 0; i < logits_.rows(); ++i) {
+  void add_to_softmax(std::int64_t first, Rows rows, const std::int32_t* targets) {
+    const std::int64_t count = std::ssize(rows), items = compute_logits(first, count);
+    for (std::int64_t i = 0; i < count; ++i) {
+      Scalar* const row = row_of(logits_, i);
       const std::int64_t target = targets[rows[static_cast<std::size_t>(i)]] - first;
-      if (target >= 0 && target < logits_.cols()) target_logit_[i] = logits_(i, target);
-      auto row = logits_.row(i).array();
-      const Scalar before = largest_[i];
-      largest_[i] = std::max(before, row.maxCoeff());
-      row = (row - largest_[i]).exp();
-      sum_[i] = sum_[i] * std::exp(before - largest_[i]) + row.sum();
+      if (target >= 0 && target < items) target_logits()[i] = row[target];
+      Pack<Scalar> top = load(row);
+      for (std::int64_t v = kLanes; v < items; v += kLanes) top = max(load(row + v), top);
+      const Scalar before = largest()[i];
+      Scalar now = before;
+      for (int lane = 0; lane < kLanes; ++lane) now = std::max<Scalar>(now, top[lane]);
+      largest()[i] = now;
+      sums()[i] = sums()[i] * std::exp(before - now) + exponentials(row, first, items, now);
     }
   }
 
-  void add_gradients(std::span<const std::int64_t> rows, const std::int32_t* targets, Tensor& dhidden, Tensor& dtable,
-                     Tensor& dbias) {
-    const std::int64_t count = std::ssize(rows), num_items = table_.rows();
-    const Column share = sum_.inverse();  // softmax = logits_ · share, never written out
-    scaled_queries_ = (queries_.array().colwise() * share).matrix();
-    if (dhidden.defined()) dqueries_.setZero(count, table_.cols());
-    for (std::int64_t first = 0; first < num_items; first += kLogitBlockItems) {
-      if (num_items > kLogitBlockItems) {  // with one block the exponentials are still there
-        compute_logits(first);
-        for (std::int64_t i = 0; i < count; ++i) logits_.row(i) = (logits_.row(i).array() - largest_[i]).exp().matrix();
+  void add_gradients(Rows rows, const std::int32_t* targets, Tensor& dhidden, Tensor& dtable, Tensor& dbias) {
+    const std::int64_t count = std::ssize(rows), width = table_.cols;
+    for (std::int64_t i = 0; i < count; ++i) {  // softmax = logits_ / sum, never written out
+      const Scalar share = Scalar(1) / sums()[i];
+      for (std::int64_t d = 0; d < width; ++d) row_of(scaled_queries_, i)[d] = row_of(queries_, i)[d] * share;
+    }
+    dqueries_.fill_zero();
+    for (std::int64_t first = 0; first < table_.rows; first += kLogitBlockItems) {
+      std::int64_t items = std::min(kLogitBlockItems, table_.rows - first);
+      if (table_.rows > kLogitBlockItems) {  // with one block the exponentials are still there
+        items = compute_logits(first, count);
+        for (std::int64_t i = 0; i < count; ++i) exponentials(row_of(logits_, i), first, items, largest()[i]);
       }
-      const std::int64_t items = logits_.cols();
-      if (dhidden.defined()) add_product<Scalar>(view_of(dqueries_), view_of(logits_), table_rows(first, items));
+      const MatrixView<Scalar> weights = part(logits_, count, items);
+      if (dhidden.defined()) {
+        add_product<Scalar>(part(dqueries_, count, width), weights, table_part(first, items, width));
+      }
       if (dtable.defined()) {
-        add_product<Scalar>(mutable_view<Scalar>(dtable).middle_rows(first, items), view_of(logits_).transposed(),
-                            view_of(scaled_queries_));
+        add_product<Scalar>(mutable_view<Scalar>(dtable).middle_rows(first, items),
+                            MatrixView<const Scalar>(weights).transposed(), part(scaled_queries_, count, width));
       }
       if (dbias.defined()) {
-        auto sum = mutable_array<Scalar>(dbias).segment(first, items);
+        Scalar* const to = dbias.mutable_data<Scalar>() + first;
         for (std::int64_t i = 0; i < count; ++i) {
-          sum += logits_.row(i).transpose().array() * (share[i] * inverse_temperature_);
+          const Scalar factor = inverse_temperature_ / sums()[i];
+          const Scalar* const row = row_of(logits_, i);
+          for (std::int64_t v = 0; v < items; ++v) to[v] += row[v] * factor;
         }
       }
     }
     for (std::int64_t i = 0; i < count; ++i) {  // minus one at the target
-      const std::int64_t row = rows[static_cast<std::size_t>(i)], target = targets[row];
+      const std::int64_t position = rows[static_cast<std::size_t>(i)], target = targets[position];
       if (dhidden.defined()) {
-        mutable_matrix<Scalar>(dhidden).row(row) =
-            (dqueries_.row(i) * share[i] - table_.row(target)) * inverse_temperature_;
+        Scalar* const to = dhidden.mutable_data<Scalar>() + position * hidden_.cols;
+        const Scalar* const row = table_.data + target * table_.stride;
+        for (std::int64_t d = 0; d < hidden_.cols; ++d) {
+          to[d] = (row_of(dqueries_, i)[d] / sums()[i] - row[d]) * inverse_temperature_;
+        }
       }
-      if (dtable.defined()) mutable_matrix<Scalar>(dtable).row(target) -= queries_.row(i);
+      if (dtable.defined()) {
+        Scalar* const to = dtable.mutable_data<Scalar>() + target * table_.stride;
+        for (std::int64_t d = 0; d < width; ++d) to[d] -= row_of(queries_, i)[d];
+      }
       if (dbias.defined()) dbias.mutable_data<Scalar>()[target] -= inverse_temperature_;
     }
   }
 
-  ConstMatrixMap<Scalar> hidden_, table_;
+  MatrixView<const Scalar> hidden_, table_;
+  const Scalar* bias_;
   const CrossEntropyOptions& options_;
   Scalar inverse_temperature_;
-  Eigen::Matrix<Scalar, 1, Eigen::Dynamic> bias_;       // divided by the temperature; empty: none
-  Matrix<Scalar> queries_, scaled_queries_, dqueries_;  // [tokens of the block, D]
-  Matrix<Scalar> logits_;                               // [tokens of the block, items of the block]
-  Column largest_, sum_, target_logit_;
+  Tensor queries_, scaled_queries_, dqueries_;  // [tokens of the block, columns of the table]; queries / temperature
+  Tensor logits_;                               // [tokens of the block, items of the block in whole packs]
+  Tensor statistics_;                           // [3, tokens]: largest logit, sum of exponentials, logit of the target
 };
 
 inline void check_cross_entropy(const Tensor& hidden, const Tensor& table, const Tensor& bias, const Tensor& targets,
                                 const CrossEntropyOptions& options) {
   check<ShapeError>(hidden.rank() == 2, "cross_entropy: hidden must be [T, D], got ", hidden.shape());
-  check<ShapeError>(table.rank() == 2 && table.size(1) == hidden.size(1), "cross_entropy: table must be [V, ",
-                    hidden.size(1), "], got ", table.shape());
+  check<ShapeError>(table.rank() == 2 && table.size(1) >= hidden.size(1), "cross_entropy: table must be [V, ",
+                    hidden.size(1), "] or wider, got ", table.shape());
   check<ShapeError>(table.dtype() == hidden.dtype(), "cross_entropy: table must be ", hidden.dtype(),
                     " as hidden, got ", table.dtype());
   if (bias.defined()) {
@@ -188,12 +236,13 @@ inline std::vector<std::int64_t> counted_positions(const Tensor& targets, std::i
 
 /// Next-item cross-entropy: mean or sum over counted positions t of  −log softmax(z_t)[target_t],
 ///   z = (hidden · tableᵀ + bias) / temperature.
-///   hidden [T, D], table [V, D] and bias [V] (or undefined) float32 or float64; targets int32 [T]; result: a scalar.
+///   hidden [T, D], table [V, W ≥ D] (columns beyond D do not count) and bias [V] (or undefined) float32 or float64;
+///   targets int32 [T]; result: a scalar.
 /// docs/math.md (L1) to (L3).
 /// Positions whose target is `ignored_target` get no loss and no gradient; if none counts, the loss is 0 and so are all
 /// gradients. With p = softmax(z), g = (p − onehot(target)) / temperature:  dhidden = g·table,  dtable = gᵀ·hidden,
 /// dbias = Σ_t g_t. Cost: 3 products of 2·T·V·D flops with gradients (a fourth when V > 4,096), all in the forward
-/// pass; backward only scales. Memory: one block of at most 64 tokens × 4,096 items, and the gradients themselves ([T,
+/// pass; backward only scales. Memory: one block of at most 256 tokens × 4,096 items, and the gradients themselves ([T,
 /// D], [V, D], [V]) until backward. Throws DataError for a target outside of the table or equal to `excluded_item`.
 /// Source: torch-rechub 0.9.0, trainers/seq_trainer.py, sets the logit of the excluded item to −1e9: the same softmax.
 inline Tensor cross_entropy(const Tensor& hidden, const Tensor& table, const Tensor& bias, const Tensor& targets,

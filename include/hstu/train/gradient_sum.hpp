@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Gradients of the chunks of a step, summed in a fixed order.
+// Gradients of the groups of a step, summed in a fixed order.
 #pragma once
 #include <cmath>
 #include <vector>
@@ -11,22 +11,22 @@
 
 namespace hstu {
 
-/// One gradient buffer per chunk, kept from step to step.
+/// One gradient buffer per group of chunks, kept from step to step.
 class GradientSum {
  public:
   explicit GradientSum(ParameterList parameters) : parameters_(std::move(parameters)) {}
 
-  /// Buffers for `count` chunks, all zero.
+  /// Buffers for `count` groups, all zero.
   void prepare(std::size_t count) {
-    if (chunks_.size() < count) chunks_.resize(count);
+    if (groups_.size() < count) groups_.resize(count);
     count_ = count;
   }
   void clear() {
-    for (Gradients& chunk : chunks_) chunk.clear();
+    for (Gradients& group : groups_) group.clear();
   }
-  Gradients& chunk(std::size_t index) { return chunks_[index]; }
+  Gradients& group(std::size_t index) { return groups_[index]; }
 
-  /// grad(parameter) = Σ over chunks, in order of the chunks, and clears them.
+  /// grad(parameter) = Σ over groups, in order of the groups, and clears them.
   /// Throws NumericError naming the first parameter with a gradient that is not finite.
   void reduce() {
     std::vector<std::vector<Tensor>> parts(parameters_.size());
@@ -36,7 +36,7 @@ class GradientSum {
       const Tensor& value = parameters_[p].value;
       if (!grad(value).defined()) value.node()->grad = zeros_like(value);
       sums.push_back(grad(value));
-      for (std::size_t c = 0; c < count_; ++c) parts[p].push_back(chunks_[c].of(value));
+      for (std::size_t c = 0; c < count_; ++c) parts[p].push_back(groups_[c].of(value));
       sizes.push_back(value.numel());
     }
     const std::vector<Piece> pieces = make_pieces(sizes);
@@ -47,9 +47,9 @@ class GradientSum {
         ArrayMap<Scalar> sum(sums[piece.array].mutable_data<Scalar>() + piece.first, piece.count);
         sum.setZero();
         for (Tensor& part : parts[piece.array]) {
-          ArrayMap<Scalar> of_chunk(part.mutable_data<Scalar>() + piece.first, piece.count);
-          sum += of_chunk;
-          of_chunk.setZero();
+          ArrayMap<Scalar> of_group(part.mutable_data<Scalar>() + piece.first, piece.count);
+          sum += of_group;
+          of_group.setZero();
         }
         is_finite[static_cast<std::size_t>(i)] = std::isfinite((sum * Scalar(0)).sum());  // NaN and ±Inf give NaN
       });
@@ -62,7 +62,7 @@ class GradientSum {
 
  private:
   ParameterList parameters_;
-  std::vector<Gradients> chunks_;
+  std::vector<Gradients> groups_;
   std::size_t count_ = 0;
 };
 

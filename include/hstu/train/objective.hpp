@@ -12,21 +12,18 @@
 namespace hstu {
 
 /// Sum of the losses of the tokens that have a target; for last_item, of the last token of each user.
-/// torch-rechub 0.9.0 leaves the padding item out of the softmax, 0.1.0 does not.
-inline Tensor training_loss(const HstuModel& model, const JaggedBatch& batch, const TrainConfig& config,
-                            ForwardContext& context) {
+/// `scorer` is the model's, or one of a StepScorer.  torch-rechub 0.9.0 leaves the padding item out of the softmax, 0.1.0
+/// does not.
+inline Tensor training_loss(const HstuModel& model, const ItemScorer& scorer, const JaggedBatch& batch,
+                            const TrainConfig& config, ForwardContext& context) {
   const Tensor hidden = model.hidden(batch, context);
   if (config.loss == LossKind::sampled_softmax) {
     const RandomStream stream{.seed = context.seed, .step = context.step, .site = kSiteNegatives};
     const Tensor negatives = sample_negatives(batch.tokens(), config.num_negatives, model.config().num_items, stream,
                                               context.first_token);
-    return sampled_softmax(hidden, model.item_table(), batch.targets, negatives,
-                           {.temperature = model.config().temperature,
-                            .l2_eps = model.config().l2_eps,
-                            .normalize_items = model.config().l2_scores,
-                            .reduction = Reduction::sum});
+    return sampled_softmax(hidden, scorer.table, batch.targets, negatives,
+                           {.temperature = scorer.temperature, .reduction = Reduction::sum});
   }
-  const ItemScorer scorer = model.scorer();
   const CrossEntropyOptions options{.temperature = scorer.temperature,
                                     .excluded_item = model.config().layer == LayerKind::rechub_0_1 ? -1 : 0,
                                     .reduction = Reduction::sum};

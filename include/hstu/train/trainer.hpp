@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Trainer: steps and epochs over chunks of users, with the same bits for any number of threads.
 #pragma once
+#include <bit>
 #include <chrono>
 #include <functional>
 #include <numeric>
@@ -13,6 +14,7 @@
 #include <hstu/train/config_json.hpp>
 #include <hstu/train/gradient_sum.hpp>
 #include <hstu/train/objective.hpp>
+#include <hstu/train/step_scorer.hpp>
 #include <hstu/train/training_units.hpp>
 
 namespace hstu {
@@ -38,17 +40,19 @@ struct EpochResult {
 
 /// Trains one model on one set of sequences.
 ///
-/// A step cuts its batch into chunks of users by tokens, whatever the number of threads.  A worker runs forward and
-/// backward of the whole model on a chunk with single-threaded autograd, into the chunk's own gradient buffer; buffers
-/// are summed in order.  Order of users, dropout and negatives are functions of (seed, epoch or step, place), so a run
-/// that stops after any step and goes on from its checkpoint gives the bits of an uninterrupted one.
+/// A step cuts its batch into chunks of users by tokens, and the chunks into groups, whatever the number of threads.
+/// A worker runs forward and backward of the whole model on the chunks of a group, one after the other, with
+/// single-threaded autograd, into the group's own gradient buffer; buffers are summed in order.  Order of users, dropout
+/// and negatives are functions of (seed, epoch or step, place), so a run that stops after any step and goes on from its
+/// checkpoint gives the bits of an uninterrupted one.
 class Trainer {
  public:
   /// config.model.num_items may be 0: it is taken from the data.
   Trainer(Config config, std::shared_ptr<const Sequences> sequences)
       : sequences_(std::move(sequences)), config_(with_items(std::move(config), *sequences_)),
         model_(config_.model, config_.train.seed), parameters_(model_.parameters()), units_(sequences_, config_),
-        split_(leave_last_out(*sequences_)), gradients_(parameters_), optimizer_(make_optimizer()) {}
+        split_(leave_last_out(*sequences_)), scorer_(model_),
+        gradients_(joined(parameters_, scorer_.parameters())), optimizer_(make_optimizer()) {}
 
   const Config& config() const { return config_; }
   const HstuModel& model() const { return model_; }
@@ -128,6 +132,10 @@ class Trainer {
     }
     return std::make_unique<AdamW>(parameters_, adam);
   }
+  static ParameterList joined(ParameterList all, const ParameterList& more) {
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  }
   double mean_loss() const { return loss_count_ == 0 ? 0.0 : loss_sum_ / static_cast<double>(loss_count_); }
 
   void start_epoch() {
@@ -172,23 +180,29 @@ class Trainer {
     std::vector<std::int64_t> first_token(chunks.size(), 0);
     for (std::size_t c = 1; c < chunks.size(); ++c) first_token[c] = first_token[c - 1] + batches[c - 1].tokens();
 
+    const std::vector<IndexRange> groups = groups_of(batches);
     std::vector<double> losses(chunks.size(), 0.0);
     double loss_sum = 0.0;
-    gradients_.prepare(chunks.size());
+    gradients_.prepare(groups.size());
     try {
-      parallel_for(std::ssize(chunks), [&](std::int64_t c) {
-        const auto i = static_cast<std::size_t>(c);
-        ForwardContext context{.is_training = true,
-                               .seed = config_.train.seed,
-                               .step = static_cast<std::uint32_t>(step_),
-                               .first_token = first_token[i]};
-        const Tensor loss = training_loss(model_, batches[i], config_.train, context);
-        losses[i] = loss.item();
-        if (loss.needs_grad()) backward(loss, gradients_.chunk(i), 1.0 / static_cast<double>(count));
+      scorer_.forward();
+      parallel_for(std::ssize(groups), [&](std::int64_t g) {
+        const IndexRange& group = groups[static_cast<std::size_t>(g)];
+        for (auto i = static_cast<std::size_t>(group.begin); i < static_cast<std::size_t>(group.end); ++i) {
+          ForwardContext context{.is_training = true,
+                                 .seed = config_.train.seed,
+                                 .step = static_cast<std::uint32_t>(step_),
+                                 .first_token = first_token[i]};
+          const Tensor loss = training_loss(model_, scorer_.scorer(), batches[i], config_.train, context);
+          losses[i] = loss.item();
+          Gradients& into = gradients_.group(static_cast<std::size_t>(g));
+          if (loss.needs_grad()) backward(loss, into, 1.0 / static_cast<double>(count));
+        }
       });
       loss_sum = std::accumulate(losses.begin(), losses.end(), 0.0);
       check<NumericError>(std::isfinite(loss_sum), "the loss is ", loss_sum);
       gradients_.reduce();
+      scorer_.backward();
       if (config_.train.max_grad_norm > 0) clip_grad_norm(parameters_, config_.train.max_grad_norm);
     } catch (const NumericError& error) {
       gradients_.clear();
@@ -203,12 +217,34 @@ class Trainer {
     loss_count_ += count;
   }
 
+  /// Groups of chunks of about equal work: a power of two, so that two, four or eight threads share them evenly, and
+  /// few, since every group has gradients of all parameters to clear and to add.
+  static std::vector<IndexRange> groups_of(const std::vector<JaggedBatch>& batches) {
+    constexpr std::int64_t kGroupTokens = 1024, kMaxGroups = 16;
+    constexpr double kPairsPerToken = 300.0;  // keys whose attention costs what the rest of the model does
+    std::int64_t tokens = 0;
+    std::vector<double> work;
+    for (const JaggedBatch& batch : batches) {
+      tokens += batch.tokens();
+      double sum = 0.0;
+      const auto offsets = batch.offsets.values<std::int64_t>();
+      for (std::size_t b = 0; b + 1 < offsets.size(); ++b) {
+        const auto length = static_cast<double>(offsets[b + 1] - offsets[b]);
+        sum += length * (kPairsPerToken + length / 2);
+      }
+      work.push_back(sum);
+    }
+    const auto count = static_cast<std::uint64_t>(std::clamp<std::int64_t>(tokens / kGroupTokens, 1, kMaxGroups));
+    return make_groups(work, static_cast<std::int64_t>(std::bit_floor(count)));
+  }
+
   std::shared_ptr<const Sequences> sequences_;
   Config config_;
   HstuModel model_;
   ParameterList parameters_;
   TrainingUnits units_;
   LeaveLastOut split_;
+  StepScorer scorer_;
   GradientSum gradients_;
   std::unique_ptr<Optimizer> optimizer_;
   std::vector<std::int64_t> order_;  // of the current epoch

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+// The item table as the losses of a step see it, made once per step and not once per chunk.
+#pragma once
+#include <hstu/core/simd.hpp>
+#include <hstu/model/hstu.hpp>
+#include <hstu/ops/columns.hpp>
+
+namespace hstu {
+
+/// A scorer whose table is a parameter of its own: chunks add their gradients to it, and backward() takes the sum
+/// through normalisation, and padding to whole SIMD packs, which the losses read fastest, to the model.
+class StepScorer {
+ public:
+  explicit StepScorer(const HstuModel& model) : model_(model), scorer_(scored()) {
+    const HstuConfig& config = model.config();
+    is_derived_ = config.l2_scores || config.d_model != simd::whole_packs(config.d_model);
+    if (is_derived_) scorer_.table = parameter(scorer_.table.clone());
+  }
+
+  const ItemScorer& scorer() const { return scorer_; }
+  /// The table, if it is not the model's own.
+  ParameterList parameters() const {
+    return is_derived_ ? ParameterList{{"item table as scored", scorer_.table}} : ParameterList{};
+  }
+
+  /// Makes the table from the model's present parameters.
+  void forward() {
+    if (!is_derived_) return;
+    root_ = scored().table;
+    scorer_.table.copy_from(root_);
+  }
+  /// Adds grad(table) to the gradients of the model, once per forward().  Throws NumericError if what it adds is not
+  /// finite: rows shorter than the eps of the normalisation multiply their gradient by 1/eps.
+  void backward() {
+    if (!is_derived_) return;
+    Gradients added;
+    detail::run_backward(root_, grad(scorer_.table), &added);
+    for (const NamedParameter& p : model_.parameters()) {
+      if (p.value.node() != model_.scored_table().node()) continue;
+      const Tensor& dtable = added.of(p.value);
+      dispatch_floating("step_scorer", dtable.dtype(), [&]<class Scalar>(Scalar) {
+        check<NumericError>(std::isfinite((array<Scalar>(dtable) * Scalar(0)).sum()), "the gradient of ", p.name,
+                            " is not finite");
+      });
+      if (!grad(p.value).defined()) p.value.node()->grad = zeros_like(p.value);
+      add_in_place(p.value.node()->grad, dtable);
+    }
+    root_ = Tensor();
+  }
+
+ private:
+  ItemScorer scored() const {
+    ItemScorer scorer = model_.scorer();
+    const std::int64_t width = simd::whole_packs(scorer.table.size(1));
+    if (width > scorer.table.size(1)) scorer.table = pad_columns(scorer.table, width);
+    return scorer;
+  }
+
+  HstuModel model_;  // shares its parameters with the trainer's
+  ItemScorer scorer_;
+  bool is_derived_ = false;
+  Tensor root_;  // the table in the graph of the model's parameters
+};
+
+}  // namespace hstu
