@@ -9,12 +9,12 @@ exec </dev/null
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 build=build
-options=(-DCMAKE_BUILD_TYPE=Release)
+options=(-DCMAKE_BUILD_TYPE=Release -DHSTU_BUILD_BENCH=OFF)
 jobs=$(nproc)
 stage=options
 while (($#)); do
   case $1 in
-    --sanitize) build=build-asan; options+=("-DHSTU_SANITIZE=address,undefined" -DHSTU_BUILD_BENCH=OFF) ;;
+    --sanitize) build=build-asan; options+=("-DHSTU_SANITIZE=address,undefined") ;;
     --jobs) jobs=${2:?--jobs needs a number}; shift ;;
     -h | --help) sed -n '3,6s/^# \{0,1\}//p' scripts/test.sh; exit 0 ;;
     *) echo "test.sh: unknown option '$1' (--sanitize, --jobs N)" >&2; exit 2 ;;

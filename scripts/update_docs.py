@@ -16,10 +16,16 @@ METRICS = ["hr@10", "ndcg@10", "hr@50", "ndcg@50", "hr@200", "ndcg@200", "mrr"]
 # name of the JSON file, what it is, order of ties
 ROWS = [("popularity-file", "most popular items", "file"), ("markov-file", "last item → next item (Markov)", "file"),
         ("rechub-0.1-file", "`rechub-0.1`", "file"), ("rechub-0.9-file", "`rechub-0.9`", "file"),
-        ("meta-ml-1m-file", "`meta-ml-1m`", "file"), ("popularity-random", "most popular items", "random"),
-        ("markov-random", "last item → next item (Markov)", "random"), ("meta-ml-1m-random", "`meta-ml-1m`", "random")]
+        ("meta-ml-1m-file", "`meta-ml-1m`", "file"), ("meta-ml-1m-large-file", "`meta-ml-1m-large`", "file"),
+        ("popularity-random", "most popular items", "random"),
+        ("markov-random", "last item → next item (Markov)", "random"), ("meta-ml-1m-random", "`meta-ml-1m`", "random"),
+        ("meta-ml-1m-large-random", "`meta-ml-1m-large`", "random"),
+        ("meta-ml-1m-pandas", "`meta-ml-1m`", "pandas quicksort"),
+        ("meta-ml-1m-large-pandas", "`meta-ml-1m-large`", "pandas quicksort")]
 # Published figures; "-" where the source gives none.
 PUBLISHED = [("HSTU, 101 epochs, Meta's README", "pandas quicksort", [".3097", ".1720", ".5754", "-", ".7716", "-", "-"]),
+             ("HSTU-large, 101 epochs, Meta's README", "pandas quicksort",
+              [".3294", ".1893", ".5935", "-", ".7839", "-", "-"]),
              ("torch-rechub 0.1.0's HSTU, its authors", "not stated", [".21", ".11", "-", "-", "-", "-", "-"])]
 
 
