@@ -62,7 +62,8 @@ double relative_error(const std::vector<double>& got, const std::vector<double>&
   for (const double e : expected) largest = std::max(largest, std::abs(e));
   for (std::size_t i = 0; i < got.size(); ++i) {
     const double difference = std::abs(got[i] - expected[i]);
-    if (!(difference <= worst)) worst = difference;  // also NaN
+    if (std::isnan(difference)) return std::numeric_limits<double>::infinity();
+    worst = std::max(worst, difference);
   }
   return worst / largest;
 }

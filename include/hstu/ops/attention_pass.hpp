@@ -7,7 +7,7 @@
 #include <hstu/core/random_fill.hpp>
 #include <hstu/core/tile.hpp>
 #include <hstu/ops/bias_panels.hpp>
-#include <hstu/ops/columns.hpp>
+#include <hstu/ops/panel_lines.hpp>
 
 namespace hstu {
 
@@ -62,7 +62,7 @@ class AttentionPass {
     Scalar* const largest = take(H_ * kLine);
     Scalar* const sum = take(H_ * kLine);
     for_each_block([&](std::int64_t start, PanelRange range) {
-      load_columns(o_.q, dqk_, qk_rows_, start + range.i0, range.count, options_.alpha, q);
+      load_columns(o_.q, H_, start + range.i0, range.count, options_.alpha, q);
       std::fill_n(out, H_ * v_rows_ * kLine, Scalar(0));
       std::fill_n(largest, H_ * kLine, std::numeric_limits<Scalar>::lowest());
       std::fill_n(sum, H_ * kLine, Scalar(0));
@@ -86,10 +86,10 @@ class AttentionPass {
                 largest[h * kLine + lane] + std::log(sum[h * kLine + lane]);
           }
         }
-        scale_rows(out + h * v_rows_ * kLine, dv_, factor);
+        scale_lines<Scalar>(out + h * v_rows_ * kLine, dv_, factor);
       }
       const MatrixView<Scalar> to = mutable_view<Scalar>(y);
-      store_columns<false>(out, dv_, v_rows_, start + range.i0, range.count, to);
+      store_columns<false>(out, H_, start + range.i0, range.count, to);
     });
   }
 
@@ -114,10 +114,10 @@ class AttentionPass {
     const MatrixView<Scalar> dq_all = gradient(o_.q, into), dk_all = gradient(o_.k, into), dv_all = gradient(o_.v, into);
     for_each_block([&](std::int64_t start, PanelRange range) {
       const std::int64_t first_query = start + range.i0;
-      load_columns(o_.q, dqk_, qk_rows_, first_query, range.count, options_.alpha, q);
-      load_rows(o_.q, dqk_, qk_rows_, first_query, range.count, options_.alpha, q_rows);
-      load_columns(dy_columns, dv_, v_rows_, first_query, range.count, 1.0, dout);
-      load_rows(dy_columns, dv_, v_rows_, first_query, range.count, 1.0, dout_rows);
+      load_columns(o_.q, H_, first_query, range.count, options_.alpha, q);
+      load_rows(o_.q, H_, first_query, range.count, options_.alpha, q_rows);
+      load_columns(dy_columns, H_, first_query, range.count, 1.0, dout);
+      load_rows(dy_columns, H_, first_query, range.count, 1.0, dout_rows);
       clear_lanes(dout, H_ * v_rows_, range.count);
       if (is_softmax) load_statistics(y, dy, lse, first_query, range.count, lse_block, mean);
       std::fill_n(dq, H_ * qk_rows_ * kLine, Scalar(0));
@@ -134,7 +134,7 @@ class AttentionPass {
           if (dbias.are_wanted()) {
             if (!sums_heads) dbias.add(bias_heads_ == 1 ? 0 : h, range, dscores);
             else if (h == 0) std::copy_n(dscores, keys * kLine, dscores_sum);
-            else add_panel(dscores, keys, dscores_sum);
+            else add_lines(dscores, keys, dscores_sum);
           }
           if (dq_all.data != nullptr) {
             add_tiles(dqk_, 2, down_columns(o_.k, h, dqk_, start + range.first), keys, dscores, kLine,
@@ -148,8 +148,8 @@ class AttentionPass {
       if (dq_all.data != nullptr) {
         const Pack<Scalar> alpha = splat(static_cast<Scalar>(options_.alpha));
         const Pack<Scalar> factor[2] = {alpha, alpha};
-        scale_rows(dq, H_ * qk_rows_, factor);
-        store_columns<true>(dq, dqk_, qk_rows_, first_query, range.count, dq_all);
+        scale_lines<Scalar>(dq, H_ * qk_rows_, factor);
+        store_columns<true>(dq, H_, first_query, range.count, dq_all);
       }
     });
     dbias.scatter(into);
@@ -223,76 +223,6 @@ class AttentionPass {
     if (!Accumulator::wants(x.of)) return {nullptr, 0, 0, 0};
     return x.gradient<Scalar>(into);
   }
-  /// to [H][d padded][16] = factor·x of `count` rows from `first` on; further lanes repeat the last row.
-  void load_columns(const Columns& x, std::int64_t d, std::int64_t padded, std::int64_t first, std::int64_t count,
-                    double factor, Scalar* to) const {
-    const auto view = x.view<Scalar>();
-    const Pack<Scalar> scale = splat(static_cast<Scalar>(factor));
-    const Scalar* rows[kLine];
-    for (std::int64_t h = 0; h < H_; ++h, to += padded * kLine) {
-      for (std::int64_t lane = 0; lane < kLine; ++lane) {
-        rows[lane] = view.data + (first + std::min(lane, count - 1)) * view.stride + h * d;
-      }
-      for (std::int64_t k = 0; k < d; k += kLanes) {
-        transpose_8x8(rows, k, scale, to + k * kLine, kLine);
-        transpose_8x8(rows + kLanes, k, scale, to + k * kLine + kLanes, kLine);
-      }
-    }
-  }
-  /// to [H][16][d padded with zeros] = factor·x; rows from `count` on are zero.
-  void load_rows(const Columns& x, std::int64_t d, std::int64_t padded, std::int64_t first, std::int64_t count,
-                 double factor, Scalar* to) const {
-    const auto view = x.view<Scalar>();
-    const Pack<Scalar> scale = splat(static_cast<Scalar>(factor));
-    for (std::int64_t h = 0; h < H_; ++h) {
-      for (std::int64_t lane = 0; lane < kLine; ++lane, to += padded) {
-        if (lane >= count) {
-          std::fill_n(to, padded, Scalar(0));
-          continue;
-        }
-        const Scalar* from = view.data + (first + lane) * view.stride + h * d;
-        simd::for_each_pack<Scalar>(d, [&](std::int64_t k, auto keep) HSTU_LAMBDA_INLINE {
-          store(to + k, scale * keep(load(from + k)));
-        });
-      }
-    }
-  }
-  /// to[first + lane, columns of the heads] = or += from [H][d padded][16] for the first `count` lanes.
-  template <bool IsAdded>
-  void store_columns(const Scalar* from, std::int64_t d, std::int64_t padded, std::int64_t first, std::int64_t count,
-                     const MatrixView<Scalar>& to) const {
-    const Scalar* lines[kLanes];
-    Scalar block[kLanes * kLanes];
-    for (std::int64_t h = 0; h < H_; ++h, from += padded * kLine) {
-      for (std::int64_t k = 0; k < d; k += kLanes) {
-        for (std::int64_t i = 0; i < kLanes; ++i) lines[i] = from + (k + i) * kLine;
-        for (std::int64_t n = 0; n < count; n += kLanes) {
-          transpose_8x8(lines, n, splat(Scalar(1)), block, kLanes);
-          for (std::int64_t lane = n; lane < std::min(n + kLanes, count); ++lane) {
-            Scalar* const row = to.data + (first + lane) * to.stride + h * d + k;
-            const Scalar* const value = block + (lane - n) * kLanes;
-            if (d - k >= kLanes) {
-              store(row, IsAdded ? load(row) + load(value) : load(value));
-            } else {
-              for (std::int64_t i = 0; i < d - k; ++i) row[i] = IsAdded ? row[i] + value[i] : value[i];
-            }
-          }
-        }
-      }
-    }
-  }
-  static void clear_lanes(Scalar* lines, std::int64_t count, std::int64_t first_lane) {
-    for (std::int64_t i = 0; i < count; ++i) std::fill(lines + i * kLine + first_lane, lines + (i + 1) * kLine, Scalar(0));
-  }
-  static void scale_rows(Scalar* lines, std::int64_t count, const Pack<Scalar> (&factor)[2]) {
-    for (std::int64_t i = 0; i < count; ++i, lines += kLine) {
-      store(lines, factor[0] * load(lines));
-      store(lines + kLanes, factor[1] * load(lines + kLanes));
-    }
-  }
-  static void add_panel(const Scalar* from, std::int64_t keys, Scalar* to) {
-    for (std::int64_t i = 0; i < keys * kLine; i += kLanes) store(to + i, load(to + i) + load(from + i));
-  }
   /// to[key, head] += Σ_queries panel[key][query]·rows[query]; columns beyond the head's get zeros added.
   static void add_to_keys(const MatrixView<Scalar>& to, std::int64_t h, std::int64_t d, std::int64_t start,
                           const PanelRange& range, const Scalar* panel, const Scalar* rows, std::int64_t padded) {
@@ -358,7 +288,7 @@ class AttentionPass {
       store(scores + entry, weight);
       total[n] += weight;
     });
-    scale_rows(y, dv_, factor);
+    scale_lines<Scalar>(y, dv_, factor);
     for (std::int64_t n = 0; n < 2; ++n) {
       store(largest + n * kLanes, top[n]);
       store(sum + n * kLanes, total[n]);
