@@ -23,8 +23,20 @@ inline Tensor sigmoid(const Tensor& x) {
   });
 }
 
+namespace detail {
+
+/// SiLU and its derivative, which costs little where σ is at hand.
+template <class PackType>
+HSTU_INLINE void silu_with_slope(const PackType& x, PackType& value, PackType& slope) {
+  const PackType open = sigmoid(x);
+  value = x * open;
+  slope = mul_add(value, 1 - open, open);
+}
+
+}  // namespace detail
+
 /// SiLU: y = x·σ(x);  dx = dy·σ(x)·(1 + x·(1 − σ(x))).  Any shape, float32 or float64; docs/math.md (7).
-/// Keeps the slope, which costs little where σ is at hand, and not x.
+/// Keeps the slope and not x.
 inline Tensor silu(const Tensor& x) {
   using namespace simd;
   detail::check_defined("silu", "x", x);
@@ -35,9 +47,10 @@ inline Tensor silu(const Tensor& x) {
     Scalar* const out = y.mutable_data<Scalar>();
     Scalar* const dout = slope.defined() ? slope.mutable_data<Scalar>() : nullptr;
     for (std::int64_t i = 0; i < x.numel(); i += kLanes) {
-      const Pack<Scalar> v = load(in + i), open = sigmoid(v), value = v * open;
+      Pack<Scalar> value, derivative;
+      detail::silu_with_slope(load(in + i), value, derivative);
       store(out + i, value);
-      if (dout != nullptr) store(dout + i, mul_add(value, splat(Scalar(1)) - open, open));
+      if (dout != nullptr) store(dout + i, derivative);
     }
   });
   return record("silu", y, {x}, [x = x.without_data(), slope](const Tensor& dy, Accumulator& into) {

@@ -27,16 +27,11 @@ inline Tensor product_silu(std::string_view op, const Tensor& x, const Tensor& w
       for (std::int64_t row = 0; row < block.rows; ++row) {
         Scalar* const line = block.data + row * block.stride;
         Scalar* const slope_line = is_recorded ? slope_data + (line - out.data) : nullptr;
-        const auto activate = [&](Pack<Scalar> v, Pack<Scalar>& value, Pack<Scalar>& derivative) HSTU_LAMBDA_INLINE {
-          const Pack<Scalar> open = sigmoid(v);
-          value = v * open;
-          derivative = mul_add(value, splat(Scalar(1)) - open, open);
-        };
         std::int64_t c = 0;
         for (Pack<Scalar> value, derivative; c + kLanes <= block.cols; c += kLanes) {
           Pack<Scalar> v = load(line + c);
           if (offset != nullptr) v += load(offset + first_col + c);
-          activate(v, value, derivative);
+          silu_with_slope(v, value, derivative);
           store(line + c, value);
           if (is_recorded) store(slope_line + c, derivative);
         }
@@ -45,7 +40,7 @@ inline Tensor product_silu(std::string_view op, const Tensor& x, const Tensor& w
         for (std::int64_t i = c; i < block.cols; ++i) {
           v[i - c] = line[i] + (offset == nullptr ? Scalar(0) : offset[first_col + i]);
         }
-        activate(v, value, derivative);
+        silu_with_slope(v, value, derivative);
         for (std::int64_t i = c; i < block.cols; ++i) {
           line[i] = value[i - c];
           if (is_recorded) slope_line[i] = derivative[i - c];

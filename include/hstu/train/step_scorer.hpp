@@ -35,16 +35,16 @@ class StepScorer {
     if (!is_derived_) return;
     Gradients added;
     detail::run_backward(root_, grad(scorer_.table), &added);
-    for (const NamedParameter& p : model_.parameters()) {
-      if (p.value.node() != model_.scored_table().node()) continue;
-      const Tensor& dtable = added.of(p.value);
-      dispatch_floating("step_scorer", dtable.dtype(), [&]<class Scalar>(Scalar) {
-        check<NumericError>(std::isfinite((array<Scalar>(dtable) * Scalar(0)).sum()), "the gradient of ", p.name,
-                            " is not finite");
-      });
-      if (!grad(p.value).defined()) p.value.node()->grad = zeros_like(p.value);
-      add_in_place(p.value.node()->grad, dtable);
-    }
+    const Tensor& table = model_.scored_table();
+    const Tensor& dtable = added.of(table);
+    dispatch_floating("step_scorer", dtable.dtype(), [&]<class Scalar>(Scalar) {
+      if (std::isfinite((array<Scalar>(dtable) * Scalar(0)).sum())) return;
+      for (const NamedParameter& p : model_.parameters()) {
+        check<NumericError>(p.value.node() != table.node(), "the gradient of ", p.name, " is not finite");
+      }
+    });
+    if (!grad(table).defined()) table.node()->grad = zeros_like(table);
+    add_in_place(table.node()->grad, dtable);
     root_ = Tensor();
   }
 
