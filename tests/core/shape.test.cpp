@@ -18,6 +18,14 @@ TEST_CASE("shape: sizes, rank and element count", "[core][shape][property]") {
   REQUIRE(concat(shape, Shape{}) == "[2, 0, 5][]");
 }
 
+TEST_CASE("shape: one size replaced", "[core][shape][property]") {
+  REQUIRE(Shape{2, 3, 5}.with_size(-1, 7) == Shape{2, 3, 7});
+  REQUIRE(Shape{2, 3, 5}.with_size(0, 0) == Shape{0, 3, 5});
+  REQUIRE_THROWS_MATCHES((Shape{2, 3}.with_size(2, 1)), ShapeError, says("shape: dimension 2 of a shape with 2"));
+  REQUIRE_THROWS_AS((Shape{2, 3}.with_size(0, -1)), ShapeError);
+  REQUIRE_THROWS_AS(Shape{}.with_size(-1, 1), ShapeError);
+}
+
 TEST_CASE("shape: equal means equal in rank and every size", "[core][shape][property]") {
   REQUIRE(Shape{2, 3} == Shape{2, 3});
   REQUIRE(Shape{2, 3} != Shape{3, 2});

@@ -33,10 +33,13 @@ class Shape {
   std::span<const std::int64_t> sizes() const { return {sizes_.data(), static_cast<std::size_t>(rank_)}; }
 
   /// Size of dimension `dim`; -1 is the last.
-  std::int64_t operator[](int dim) const {
-    const int index = dim < 0 ? dim + rank_ : dim;
-    check<ShapeError>(index >= 0 && index < rank_, "shape: dimension ", dim, " of a shape with ", rank_);
-    return sizes_[static_cast<std::size_t>(index)];
+  std::int64_t operator[](int dim) const { return sizes_[index_of(dim)]; }
+
+  /// This shape with another size of dimension `dim`; -1 is the last.
+  Shape with_size(int dim, std::int64_t size) const {
+    std::array<std::int64_t, kMaxRank> sizes = sizes_;
+    sizes[index_of(dim)] = size;
+    return Shape(std::span(sizes.data(), static_cast<std::size_t>(rank_)));
   }
 
   friend bool operator==(const Shape& a, const Shape& b) { return std::ranges::equal(a.sizes(), b.sizes()); }
@@ -47,6 +50,12 @@ class Shape {
   }
 
  private:
+  std::size_t index_of(int dim) const {
+    const int index = dim < 0 ? dim + rank_ : dim;
+    check<ShapeError>(index >= 0 && index < rank_, "shape: dimension ", dim, " of a shape with ", rank_);
+    return static_cast<std::size_t>(index);
+  }
+
   std::array<std::int64_t, kMaxRank> sizes_{};
   int rank_ = 0;
   std::int64_t numel_ = 1;

@@ -120,11 +120,9 @@ class Tensor {
   Tensor rows(std::int64_t first, std::int64_t last) const {
     check<ShapeError>(rank() >= 1 && 0 <= first && first <= last && last <= size(0), "rows: [", first, ", ", last,
                       ") of ", shape_);
-    std::vector<std::int64_t> sizes(shape_.sizes().begin(), shape_.sizes().end());
     const std::int64_t row_bytes = size(0) == 0 ? 0 : bytes() / size(0);
-    sizes[0] = last - first;
     Tensor view = detach();
-    view.shape_ = Shape(sizes);
+    view.shape_ = shape_.with_size(0, last - first);
     view.offset_bytes_ += first * row_bytes;
     return view;
   }

@@ -49,7 +49,7 @@ StridedMap<Scalar> mutable_columns_of(Tensor& x, std::int64_t first, std::int64_
 
 /// A copy of columns [first, first + cols); not recorded.
 inline Tensor copy_columns(std::string_view op, const Tensor& x, std::int64_t first, std::int64_t cols) {
-  Tensor y(with_last_size(x.shape(), cols), x.dtype());
+  Tensor y(x.shape().with_size(-1, cols), x.dtype());
   dispatch_floating(op, x.dtype(), [&]<class Scalar>(Scalar) {
     mutable_matrix<Scalar>(y) = columns_of<Scalar>(x, first, cols);
   });
@@ -92,7 +92,7 @@ inline std::vector<Tensor> split_columns(const Tensor& x, std::initializer_list<
 inline Tensor pad_columns(const Tensor& x, std::int64_t width) {
   detail::check_has_columns("pad_columns", "x", x);
   check<ShapeError>(width >= x.size(-1), "pad_columns: width must be at least ", x.size(-1), ", got ", width);
-  Tensor y = Tensor::zeros(detail::with_last_size(x.shape(), width), x.dtype());
+  Tensor y = Tensor::zeros(x.shape().with_size(-1, width), x.dtype());
   dispatch_floating("pad_columns", x.dtype(), [&]<class Scalar>(Scalar) {
     detail::mutable_columns_of<Scalar>(y, 0, x.size(-1)) = matrix<Scalar>(x);
   });
@@ -109,11 +109,11 @@ inline Tensor concat_columns(const std::vector<Tensor>& parts) {
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const std::string name = concat("part ", i);
     detail::check_has_columns("concat_columns", name, parts[i]);
-    detail::check_shape("concat_columns", name, parts[i], detail::with_last_size(parts[0].shape(), parts[i].size(-1)),
+    detail::check_shape("concat_columns", name, parts[i], parts[0].shape().with_size(-1, parts[i].size(-1)),
                         parts[0].dtype());
     total += parts[i].size(-1);
   }
-  Tensor y(detail::with_last_size(parts[0].shape(), total), parts[0].dtype());
+  Tensor y(parts[0].shape().with_size(-1, total), parts[0].dtype());
   std::vector<Tensor> inputs;
   std::int64_t first = 0;
   for (const Tensor& part : parts) {

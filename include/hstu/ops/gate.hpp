@@ -12,7 +12,7 @@ namespace detail {
 inline void check_gate(std::string_view op, const Tensor& a, const Columns& u) {
   check_same_dtype(op, "u", u.of, a.dtype());
   check_has_columns(op, "u", u.of);
-  const Shape shape = with_last_size(u.of.shape(), u.width);
+  const Shape shape = u.of.shape().with_size(-1, u.width);
   check<ShapeError>(shape == a.shape(), op, ": u must be ", a.shape(), ", got ", shape);
 }
 

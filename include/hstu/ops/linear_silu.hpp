@@ -15,7 +15,7 @@ inline Tensor product_silu(std::string_view op, const Tensor& x, const Tensor& w
   const auto right = [is_transposed]<class Scalar>(const Tensor& w, Scalar) {
     return is_transposed ? view<Scalar>(w).transposed() : view<Scalar>(w);
   };
-  Tensor y(with_last_size(x.shape(), weight.size(is_transposed ? 0 : 1)), x.dtype());
+  Tensor y(x.shape().with_size(-1, weight.size(is_transposed ? 0 : 1)), x.dtype());
   const bool is_recorded = recording && (x.needs_grad() || weight.needs_grad() || bias.needs_grad());
   Tensor slope = is_recorded ? empty_like(y) : Tensor();
   dispatch_floating(op, x.dtype(), [&]<class Scalar>(Scalar zero) {

@@ -55,7 +55,7 @@ inline void check_linear(std::string_view op, const Tensor& x, const Tensor& wei
 /// Throws ShapeError if the K differ or b is not a matrix.
 inline Tensor matmul(const Tensor& a, const Tensor& b) {
   detail::check_matmul("matmul", a, b);
-  Tensor y(detail::with_last_size(a.shape(), b.size(1)), a.dtype());
+  Tensor y(a.shape().with_size(-1, b.size(1)), a.dtype());
   dispatch_floating("matmul", a.dtype(), [&]<class Scalar>(Scalar) {
     set_product(mutable_view<Scalar>(y), view<Scalar>(a), view<Scalar>(b));
   });
@@ -72,7 +72,7 @@ inline Tensor matmul(const Tensor& a, const Tensor& b) {
 /// dresidual = dy; docs/math.md (10).
 inline Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual = {}) {
   detail::check_linear("linear", x, weight, bias);
-  const Shape shape = detail::with_last_size(x.shape(), weight.size(0));
+  const Shape shape = x.shape().with_size(-1, weight.size(0));
   if (residual.defined()) detail::check_shape("linear", "residual", residual, shape, x.dtype());
   Tensor y(shape, x.dtype());
   dispatch_floating("linear", x.dtype(), [&]<class Scalar>(Scalar) {

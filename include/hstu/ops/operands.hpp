@@ -27,11 +27,4 @@ inline void check_has_columns(std::string_view op, std::string_view name, const 
   check<ShapeError>(x.rank() >= 1, op, ": ", name, " must have at least one dimension, got a scalar");
 }
 
-/// `shape` with its last size replaced.
-inline Shape with_last_size(const Shape& shape, std::int64_t size) {
-  std::vector<std::int64_t> sizes(shape.sizes().begin(), shape.sizes().end());
-  sizes.back() = size;
-  return Shape(sizes);
-}
-
 }  // namespace hstu::detail
