@@ -42,7 +42,7 @@ TEST_CASE("make_groups: every index once, in order, with about equal weights", "
     }
     CHECK(next == std::ssize(weights));
   }
-  CHECK(make_groups({}, 2) == std::vector<IndexRange>{{0, 0}, {0, 0}});
+  CHECK(make_groups({}, 2) == PoolVector<IndexRange>{{0, 0}, {0, 0}});
 }
 
 TEST_CASE("make_pieces: each element of each array once, empty arrays left out", "[core][chunks][property]") {

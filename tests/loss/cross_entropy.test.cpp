@@ -25,7 +25,8 @@ struct Case {
 const Case kCases[] = {{0, 5, 3, true, 1.0, 0, -1},      {1, 1, 1, false, 1.0, -1, -1}, {1, 7, 4, true, 0.5, 0, 0},
                        {31, 33, 5, false, 1.0, 0, -1},   {33, 20, 50, true, 0.7, 0, 0}, {64, 65, 8, true, 1.0, -1, 3},
                        {65, 30, 7, false, 0.05, 2, 0},   {130, 9, 2, true, 2.0, 0, -1}, {70, 4100, 6, true, 1.0, 0, 0},
-                       {3, 9000, 3, false, 0.3, 0, 8999}, {300, 40, 5, true, 0.8, 0, 7}};
+                       {3, 9000, 3, false, 0.3, 0, 8999}, {300, 40, 5, true, 0.8, 0, 7},
+                       {3, 140'000, 2, true, 0.9, 0, 139'999}};  // more than a block of items
 
 struct Inputs {
   Tensor hidden, table, bias, targets;

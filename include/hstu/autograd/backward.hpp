@@ -86,9 +86,9 @@ class Accumulator {
 namespace detail {
 
 /// Nodes from the inputs to `root`, leaves left out.
-inline std::vector<Node*> topological_order(Node* root) {
-  std::vector<Node*> order;
-  std::vector<std::pair<Node*, std::size_t>> stack;
+inline PoolVector<Node*> topological_order(Node* root) {
+  PoolVector<Node*> order;
+  PoolVector<std::pair<Node*, std::size_t>> stack;
   const auto enter = [&](Node* node) {
     if (node->is_leaf || node->visited) return;
     node->visited = true;
@@ -112,7 +112,7 @@ inline void run_backward(const Tensor& y, const Tensor& dy, Gradients* leaves) {
   check<Error>(y.needs_grad(), "backward: the tensor does not depend on any parameter");
   check<ShapeError>(dy.shape() == y.shape() && dy.dtype() == y.dtype(), "backward: gradient must be ", y.dtype(),
                     y.shape(), ", got ", dy.dtype(), dy.shape());
-  const std::vector<Node*> order = topological_order(y.node().get());
+  const PoolVector<Node*> order = topological_order(y.node().get());
   // Before the first gradient moves, so that a refused walk changes nothing.
   for (const Node* node : std::views::reverse(order)) {
     check<Error>(static_cast<bool>(node->backward), node->op, ": backward ran through this graph before and freed it");
@@ -121,7 +121,7 @@ inline void run_backward(const Tensor& y, const Tensor& dy, Gradients* leaves) {
   into.add(y, dy);
   for (Node* node : std::views::reverse(order)) {
     const Tensor grad = std::exchange(node->grad, Tensor());
-    const BackwardFunction backward = std::exchange(node->backward, nullptr);
+    const BackwardFunction backward = std::exchange(node->backward, {});
     if (grad.defined()) backward(grad, into);
   }
 }

@@ -2,12 +2,11 @@
 // Nodes of the autograd graph, and the switch that stops recording.
 #pragma once
 #include <algorithm>
-#include <functional>
+#include <concepts>
 #include <memory>
 #include <span>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include <hstu/core/tensor.hpp>
 
@@ -15,8 +14,33 @@ namespace hstu {
 
 class Accumulator;  // autograd/backward.hpp
 
-/// Given the gradient of an op's output, adds the gradients of its inputs into the accumulator.
-using BackwardFunction = std::function<void(const Tensor& dy, Accumulator& into)>;
+/// Given the gradient dy of an op's output, adds the gradients of its inputs into the accumulator: any callable of
+/// (const Tensor& dy, Accumulator& into).  It is moved, never copied.
+class BackwardFunction {
+ public:
+  BackwardFunction() = default;
+  template <class Function>
+    requires std::invocable<Function&, const Tensor&, Accumulator&>
+  BackwardFunction(Function function)
+      : callable_(detail::make_shared_pooled<Callable<Function>>(std::move(function))) {}
+
+  explicit operator bool() const { return callable_ != nullptr; }
+  void operator()(const Tensor& dy, Accumulator& into) const { callable_->call(dy, into); }
+
+ private:
+  struct AnyCallable {
+    virtual ~AnyCallable() = default;
+    virtual void call(const Tensor& dy, Accumulator& into) = 0;
+  };
+  template <class Function>
+  struct Callable final : AnyCallable {
+    explicit Callable(Function f) : function(std::move(f)) {}
+    void call(const Tensor& dy, Accumulator& into) override { function(dy, into); }
+    Function function;
+  };
+
+  std::shared_ptr<AnyCallable> callable_;
+};
 
 /// One recorded op, or a leaf (a parameter), which has no `backward`.
 struct Node {
@@ -24,7 +48,7 @@ struct Node {
   Shape shape;
   DType dtype = DType::float32;
   bool is_leaf = false;
-  std::vector<std::shared_ptr<Node>> inputs;
+  PoolVector<std::shared_ptr<Node>> inputs;
   BackwardFunction backward;  ///< emptied once it has run, so that what it captured is freed
   Tensor grad;                ///< leaf: the accumulated gradient; else the pending gradient during backward
   bool visited = false;       ///< used by the topological walk (never for leaves: threads share them)
@@ -35,10 +59,10 @@ struct Node {
 namespace detail {
 /// What a dying node held.  Destroying it in a loop instead of by recursion keeps deep graphs off the stack.
 struct Remains {
-  std::vector<std::shared_ptr<Node>> inputs;
+  PoolVector<std::shared_ptr<Node>> inputs;
   BackwardFunction backward;
 };
-inline thread_local std::vector<Remains>* graveyard = nullptr;
+inline thread_local PoolVector<Remains>* graveyard = nullptr;
 }  // namespace detail
 
 inline Node::~Node() {
@@ -47,7 +71,7 @@ inline Node::~Node() {
     detail::graveyard->push_back({std::move(inputs), std::move(backward)});
     return;
   }
-  std::vector<detail::Remains> remains;
+  PoolVector<detail::Remains> remains;
   detail::graveyard = &remains;
   remains.push_back({std::move(inputs), std::move(backward)});
   while (!remains.empty()) {
@@ -77,7 +101,7 @@ class NoGrad {
 inline Tensor parameter(Tensor x) {
   check<ShapeError>(x.defined(), "parameter: the tensor is undefined");
   check<ShapeError>(is_floating(x.dtype()), "parameter: expected float32 or float64, got ", x.dtype());
-  auto node = std::make_shared<Node>();
+  auto node = detail::make_shared_pooled<Node>();
   node->op = "parameter";
   node->shape = x.shape();
   node->dtype = x.dtype();
@@ -101,7 +125,7 @@ inline void zero_grad(const Tensor& x) {
 inline Tensor record(std::string_view op, Tensor y, std::span<const Tensor> inputs, BackwardFunction backward) {
   if (!detail::recording) return y;
   if (std::ranges::none_of(inputs, &Tensor::needs_grad)) return y;
-  auto node = std::make_shared<Node>();
+  auto node = detail::make_shared_pooled<Node>();
   for (const Tensor& x : inputs) {
     if (x.needs_grad()) node->inputs.push_back(x.node());
   }

@@ -5,7 +5,8 @@
 #include <cstdint>
 #include <numeric>
 #include <span>
-#include <vector>
+
+#include <hstu/core/pool.hpp>
 
 namespace hstu {
 
@@ -23,8 +24,8 @@ inline constexpr std::int64_t kChunkTokens = 256;
 
 /// Cuts the sequences [0, count) into ranges of at most kChunkTokens tokens, a longer sequence being one by itself.
 template <class LengthOf>
-std::vector<IndexRange> make_chunks(std::int64_t count, const LengthOf& length_of) {
-  std::vector<IndexRange> chunks;
+PoolVector<IndexRange> make_chunks(std::int64_t count, const LengthOf& length_of) {
+  PoolVector<IndexRange> chunks;
   std::int64_t tokens = 0;
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t length = length_of(i);
@@ -39,9 +40,9 @@ std::vector<IndexRange> make_chunks(std::int64_t count, const LengthOf& length_o
 }
 
 /// Cuts the indices of `weights` into `count` ranges of about equal weight, in order; some may be empty.
-inline std::vector<IndexRange> make_groups(std::span<const double> weights, std::int64_t count) {
+inline PoolVector<IndexRange> make_groups(std::span<const double> weights, std::int64_t count) {
   const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
-  std::vector<IndexRange> groups;
+  PoolVector<IndexRange> groups;
   double sum = 0.0;
   std::int64_t at = 0;
   for (std::int64_t g = 1; g <= count; ++g) {
@@ -67,8 +68,8 @@ struct Piece {
 inline constexpr std::int64_t kPieceElements = 8192;
 
 /// Cuts arrays of the given sizes into pieces.
-inline std::vector<Piece> make_pieces(std::span<const std::int64_t> sizes) {
-  std::vector<Piece> pieces;
+inline PoolVector<Piece> make_pieces(std::span<const std::int64_t> sizes) {
+  PoolVector<Piece> pieces;
   for (std::size_t array = 0; array < sizes.size(); ++array) {
     for (std::int64_t first = 0; first < sizes[array]; first += kPieceElements) {
       pieces.push_back({array, first, std::min(kPieceElements, sizes[array] - first)});

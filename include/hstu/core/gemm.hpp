@@ -36,7 +36,7 @@ namespace detail {
 /// Of a transposed a every k brings a line of its own into L1, so that the panel has to be shorter (measured).
 inline constexpr std::int64_t kGemmDepth = 256;
 inline constexpr std::int64_t kGemmDepthTransposed = 128;
-inline constexpr std::int64_t kGemmRows = 240;
+inline constexpr std::int64_t kGemmRows = 260;  // a chunk of tokens, and a multiple of the tile
 inline constexpr std::int64_t kPanelCols = 2 * kLanes;
 
 /// panel[k][n] = alpha·b[k0 + k][n0 + n] for k < depth, n < cols; zero in the columns from cols to `width`.

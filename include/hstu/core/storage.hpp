@@ -3,8 +3,9 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <new>
 #include <utility>
+
+#include <hstu/core/pool.hpp>
 
 namespace hstu {
 
@@ -12,13 +13,14 @@ namespace hstu {
 /// meaning: ops take whole SIMD packs at the end of a row.
 class Storage {
  public:
-  static constexpr std::size_t kAlignment = 64;
+  static constexpr std::size_t kAlignment = detail::BlockPool::kAlignment;
   static constexpr std::size_t kSlack = 64;
 
   explicit Storage(std::int64_t bytes)
-      : data_(static_cast<std::byte*>(
-            ::operator new(static_cast<std::size_t>(bytes) + kSlack, std::align_val_t{kAlignment}))) {}
-  ~Storage() { ::operator delete(data_, std::align_val_t{kAlignment}); }
+      : data_(static_cast<std::byte*>(detail::BlockPool::allocate(static_cast<std::size_t>(bytes) + kSlack))) {}
+  ~Storage() {
+    if (data_ != nullptr) detail::BlockPool::release(data_);
+  }
   Storage(Storage&& other) noexcept : data_(std::exchange(other.data_, nullptr)) {}
   Storage& operator=(Storage&& other) noexcept {
     std::swap(data_, other.data_);

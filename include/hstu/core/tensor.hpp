@@ -24,7 +24,7 @@ class Tensor {
   Tensor() = default;
   /// Uninitialised memory.
   Tensor(Shape shape, DType dtype)
-      : storage_(std::make_shared<Storage>(checked_mul(shape.numel(), size_of(dtype)))), shape_(shape), dtype_(dtype) {}
+      : storage_(detail::make_shared_pooled<Storage>(checked_mul(shape.numel(), size_of(dtype)))), shape_(shape), dtype_(dtype) {}
 
   template <class Scalar>
   static Tensor from(std::span<const Scalar> values, const Shape& shape) {
@@ -34,13 +34,13 @@ class Tensor {
     std::ranges::copy(values, result.mutable_data<Scalar>());
     return result;
   }
-  template <class Scalar>
-  static Tensor from(const std::vector<Scalar>& values, const Shape& shape) {
+  template <class Scalar, class Allocator>
+  static Tensor from(const std::vector<Scalar, Allocator>& values, const Shape& shape) {
     return from(std::span<const Scalar>(values), shape);
   }
   /// A vector as a tensor of rank 1.
-  template <class Scalar>
-  static Tensor from(const std::vector<Scalar>& values) {
+  template <class Scalar, class Allocator>
+  static Tensor from(const std::vector<Scalar, Allocator>& values) {
     return from(values, {std::ssize(values)});
   }
   static Tensor zeros(const Shape& shape, DType dtype = DType::float32) {

@@ -44,9 +44,9 @@ class JaggedBatchBuilder {
   }
 
  private:
-  std::vector<std::int64_t> offsets_;
-  std::vector<std::int32_t> items_, positions_, targets_;
-  std::vector<std::int64_t> times_s_, query_times_s_, ages_s_;
+  PoolVector<std::int64_t> offsets_;
+  PoolVector<std::int32_t> items_, positions_, targets_;
+  PoolVector<std::int64_t> times_s_, query_times_s_, ages_s_;
 };
 
 enum class Padding { skip, keep };

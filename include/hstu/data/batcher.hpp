@@ -55,8 +55,8 @@ inline void add_history(JaggedBatchBuilder& builder, std::span<const std::int32_
 }
 
 /// Rows of the last token of every user of a batch.  Throws DataError for a user without tokens.
-inline std::vector<std::int64_t> last_tokens(const JaggedBatch& batch) {
-  std::vector<std::int64_t> rows;
+inline PoolVector<std::int64_t> last_tokens(const JaggedBatch& batch) {
+  PoolVector<std::int64_t> rows;
   const auto offsets = batch.offsets.values<std::int64_t>();
   for (std::size_t b = 0; b + 1 < offsets.size(); ++b) {
     check<DataError>(offsets[b + 1] > offsets[b], "last_tokens: user ", b, " has no tokens");

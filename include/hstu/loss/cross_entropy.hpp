@@ -20,10 +20,10 @@ struct CrossEntropyOptions {
 
 namespace detail {
 
-/// A block of logits: 4 MiB of float32, in L3.  With fewer tokens, packing the table and adding to its gradient cost more
-/// (measured, docs/performance.md).
+/// A block of logits.  With fewer tokens, packing the table and adding to its gradient cost more; with fewer items,
+/// logits of a large vocabulary are computed twice (measured, docs/performance.md).  At most 128 MiB of float32.
 inline constexpr std::int64_t kLogitBlockTokens = 256;
-inline constexpr std::int64_t kLogitBlockItems = 4096;
+inline constexpr std::int64_t kLogitBlockItems = 131'072;
 
 /// Sum of the losses of one call and, where asked for, its gradients.
 template <class Scalar>
@@ -38,12 +38,12 @@ class CrossEntropySum {
     queries_ = block(table_.cols);  // columns of the table beyond the hidden states' meet zeros
     scaled_queries_ = block(table_.cols);
     dqueries_ = block(table_.cols);
-    logits_ = Tensor({tokens, whole_packs(items)}, dtype_of<Scalar>());
+    logits_ = Tensor({tokens, spread_over_sets(items)}, dtype_of<Scalar>());
     statistics_ = Tensor({3, tokens}, dtype_of<Scalar>());
   }
 
   /// Loss of the positions `rows`; `targets` is indexed by position.  Undefined gradients are left out.
-  double run(const std::vector<std::int64_t>& rows, const std::int32_t* targets, Tensor& dhidden, Tensor& dtable,
+  double run(const PoolVector<std::int64_t>& rows, const std::int32_t* targets, Tensor& dhidden, Tensor& dtable,
              Tensor& dbias) {
     double loss = 0.0;
     for (std::int64_t first = 0; first < std::ssize(rows); first += kLogitBlockTokens) {
@@ -56,6 +56,14 @@ class CrossEntropySum {
 
  private:
   using Rows = std::span<const std::int64_t>;
+
+  /// `count` in whole packs, and more until a row has an odd number of cache lines: walking down a column, as the product
+  /// for the table's gradient does, then meets all sets of the cache.
+  static std::int64_t spread_over_sets(std::int64_t count) {
+    constexpr std::int64_t kLine = 64 / std::int64_t{sizeof(Scalar)};
+    const std::int64_t lines = (count + kLine - 1) / kLine;
+    return (lines + (lines % 2 == 0 ? 1 : 0)) * kLine;
+  }
 
   Scalar* row_of(Tensor& block, std::int64_t i) const { return block.mutable_data<Scalar>() + i * block.size(1); }
   /// The first `count` rows and `cols` columns of a block.
@@ -217,9 +225,9 @@ inline void check_cross_entropy(const Tensor& hidden, const Tensor& table, const
 }
 
 /// Positions that count.  Throws DataError for a target that is no candidate.
-inline std::vector<std::int64_t> counted_positions(const Tensor& targets, std::int64_t num_items,
+inline PoolVector<std::int64_t> counted_positions(const Tensor& targets, std::int64_t num_items,
                                                    const CrossEntropyOptions& options) {
-  std::vector<std::int64_t> rows;
+  PoolVector<std::int64_t> rows;
   for (std::int64_t t = 0; t < targets.size(0); ++t) {
     const std::int64_t target = targets.data<std::int32_t>()[t];
     if (target == options.ignored_target) continue;
@@ -241,8 +249,8 @@ inline std::vector<std::int64_t> counted_positions(const Tensor& targets, std::i
 /// docs/math.md (L1) to (L3).
 /// Positions whose target is `ignored_target` get no loss and no gradient; if none counts, the loss is 0 and so are all
 /// gradients. With p = softmax(z), g = (p − onehot(target)) / temperature:  dhidden = g·table,  dtable = gᵀ·hidden,
-/// dbias = Σ_t g_t. Cost: 3 products of 2·T·V·D flops with gradients (a fourth when V > 4,096), all in the forward
-/// pass; backward only scales. Memory: one block of at most 256 tokens × 4,096 items, and the gradients themselves ([T,
+/// dbias = Σ_t g_t. Cost: 3 products of 2·T·V·D flops with gradients (a fourth when V > 131,072), all in the forward
+/// pass; backward only scales. Memory: one block of at most 256 tokens × 131,072 items, and the gradients themselves ([T,
 /// D], [V, D], [V]) until backward. Throws DataError for a target outside of the table or equal to `excluded_item`.
 /// Source: torch-rechub 0.9.0, trainers/seq_trainer.py, sets the logit of the excluded item to −1e9: the same softmax.
 inline Tensor cross_entropy(const Tensor& hidden, const Tensor& table, const Tensor& bias, const Tensor& targets,

@@ -25,7 +25,7 @@ template <class Scalar>
 class SampledSoftmaxPass {
  public:
   SampledSoftmaxPass(const Tensor& hidden, const Tensor& table, const Tensor& targets, const Tensor& negatives,
-                     const std::vector<std::int64_t>& rows, double temperature)
+                     const PoolVector<std::int64_t>& rows, double temperature)
       : hidden_(hidden.data<Scalar>()), table_(table.data<Scalar>()), targets_(targets.data<std::int32_t>()),
         negatives_(negatives.data<std::int32_t>()), rows_(rows), width_(hidden.size(1)), stride_(table.size(1)),
         num_negatives_(negatives.size(1)), inverse_temperature_(static_cast<Scalar>(1.0 / temperature)),
@@ -180,7 +180,7 @@ class SampledSoftmaxPass {
   const Scalar* table_;
   const std::int32_t* targets_;
   const std::int32_t* negatives_;
-  const std::vector<std::int64_t>& rows_;
+  const PoolVector<std::int64_t>& rows_;
   std::int64_t width_, stride_, num_negatives_;
   Scalar inverse_temperature_;
   Tensor candidates_;  // of one position, in whole packs
@@ -204,9 +204,9 @@ inline void check_sampled_softmax(const Tensor& hidden, const Tensor& table, con
 }
 
 /// Positions that count.  Throws DataError for a target or a negative outside of the table.
-inline std::vector<std::int64_t> counted_positions(const Tensor& targets, const Tensor& negatives,
+inline PoolVector<std::int64_t> counted_positions(const Tensor& targets, const Tensor& negatives,
                                                    std::int64_t num_items, std::int64_t ignored_target) {
-  std::vector<std::int64_t> rows;
+  PoolVector<std::int64_t> rows;
   rows.reserve(static_cast<std::size_t>(targets.size(0)));
   for (std::int64_t t = 0; t < targets.size(0); ++t) {
     const std::int64_t target = targets.data<std::int32_t>()[t];

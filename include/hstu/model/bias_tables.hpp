@@ -42,7 +42,7 @@ class BiasLookup {
     bias.position_rows = position_rows_;
     if (borders_) {
       const Tensor& queries = time_bias_ == TimeBias::query_time ? batch.query_times_s : batch.times_s;
-      bias.time_panels = std::make_shared<const TimePanels>(batch.offsets, queries, batch.times_s, *borders_);
+      bias.time_panels = detail::make_shared_pooled<const TimePanels>(batch.offsets, queries, batch.times_s, *borders_);
     }
     return bias;
   }

@@ -114,7 +114,7 @@ inline Tensor concat_columns(const std::vector<Tensor>& parts) {
     total += parts[i].size(-1);
   }
   Tensor y(parts[0].shape().with_size(-1, total), parts[0].dtype());
-  std::vector<Tensor> inputs;
+  PoolVector<Tensor> inputs;
   std::int64_t first = 0;
   for (const Tensor& part : parts) {
     dispatch_floating("concat_columns", y.dtype(), [&]<class Scalar>(Scalar) {

@@ -49,7 +49,7 @@ inline Tensor dropout(const Tensor& x, double p, const RandomStream& stream, std
   using simd::load, simd::store, simd::select;
   std::shared_ptr<Storage> kept;
   if (detail::recording && x.needs_grad()) {
-    kept = std::make_shared<Storage>(simd::whole_packs(x.numel()) / kLanes);
+    kept = detail::make_shared_pooled<Storage>(simd::whole_packs(x.numel()) / kLanes);
   }
   auto* const bits = kept ? reinterpret_cast<std::uint8_t*>(kept->data()) : nullptr;
   Tensor y = empty_like(x);

@@ -17,7 +17,7 @@ struct Broadcast {
 
 inline Broadcast make_broadcast(std::string_view op, const Shape& a, const Shape& b) {
   const int rank = std::max(a.rank(), b.rank());
-  std::vector<std::int64_t> common(static_cast<std::size_t>(rank));
+  PoolVector<std::int64_t> common(static_cast<std::size_t>(rank));
   Broadcast result;
   std::int64_t a_stride = 1;
   std::int64_t b_stride = 1;

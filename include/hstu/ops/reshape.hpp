@@ -28,7 +28,7 @@ namespace detail {
 
 /// Shape of `indices` followed by the row length of `table`.
 inline Shape gathered_shape(const Tensor& table, const Tensor& indices) {
-  std::vector<std::int64_t> sizes(indices.shape().sizes().begin(), indices.shape().sizes().end());
+  PoolVector<std::int64_t> sizes(indices.shape().sizes().begin(), indices.shape().sizes().end());
   sizes.push_back(table.size(1));
   return Shape(sizes);
 }

@@ -87,9 +87,9 @@ class Optimizer {
   /// Pieces depend on the sizes only, so the bits do not depend on the number of threads.
   template <class Update>
   void for_each_piece(const Update& update) {
-    std::vector<std::int64_t> sizes;  // 0 for a parameter without a gradient
+    PoolVector<std::int64_t> sizes;  // 0 for a parameter without a gradient
     for (const NamedParameter& p : parameters_) sizes.push_back(grad(p.value).defined() ? p.value.numel() : 0);
-    const std::vector<Piece> pieces = make_pieces(sizes);
+    const PoolVector<Piece> pieces = make_pieces(sizes);
     parallel_for(std::ssize(pieces), [&](std::int64_t index) {
       const Piece& piece = pieces[static_cast<std::size_t>(index)];
       Tensor weights = parameters_[piece.array].value;

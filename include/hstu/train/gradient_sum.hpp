@@ -29,9 +29,9 @@ class GradientSum {
   /// grad(parameter) = Σ over groups, in order of the groups, and clears them.
   /// Throws NumericError naming the first parameter with a gradient that is not finite.
   void reduce() {
-    std::vector<std::vector<Tensor>> parts(parameters_.size());
-    std::vector<Tensor> sums;
-    std::vector<std::int64_t> sizes;
+    PoolVector<PoolVector<Tensor>> parts(parameters_.size());
+    PoolVector<Tensor> sums;
+    PoolVector<std::int64_t> sizes;
     for (std::size_t p = 0; p < parameters_.size(); ++p) {
       const Tensor& value = parameters_[p].value;
       if (!grad(value).defined()) value.node()->grad = zeros_like(value);
@@ -39,8 +39,8 @@ class GradientSum {
       for (std::size_t c = 0; c < count_; ++c) parts[p].push_back(groups_[c].of(value));
       sizes.push_back(value.numel());
     }
-    const std::vector<Piece> pieces = make_pieces(sizes);
-    std::vector<char> is_finite(pieces.size(), 1);
+    const PoolVector<Piece> pieces = make_pieces(sizes);
+    PoolVector<char> is_finite(pieces.size(), 1);
     parallel_for(std::ssize(pieces), [&](std::int64_t i) {
       const Piece& piece = pieces[static_cast<std::size_t>(i)];
       dispatch_floating("gradient", sums[piece.array].dtype(), [&]<class Scalar>(Scalar) {

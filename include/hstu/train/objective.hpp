@@ -31,7 +31,7 @@ inline Tensor training_loss(const HstuModel& model, const ItemScorer& scorer, co
     return cross_entropy(hidden, scorer.table, scorer.bias, batch.targets, options);
   }
   const auto rows = last_tokens(batch);
-  std::vector<std::int32_t> targets;
+  PoolVector<std::int32_t> targets;
   for (const std::int64_t row : rows) targets.push_back(batch.targets.data<std::int32_t>()[row]);
   return cross_entropy(gather_rows(hidden, Tensor::from(rows)), scorer.table, scorer.bias, Tensor::from(targets),
                        options);

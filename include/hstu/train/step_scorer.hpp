@@ -33,10 +33,10 @@ class StepScorer {
   /// finite: rows shorter than the eps of the normalisation multiply their gradient by 1/eps.
   void backward() {
     if (!is_derived_) return;
-    Gradients added;
-    detail::run_backward(root_, grad(scorer_.table), &added);
+    added_.clear();
+    detail::run_backward(root_, grad(scorer_.table), &added_);
     const Tensor& table = model_.scored_table();
-    const Tensor& dtable = added.of(table);
+    const Tensor& dtable = added_.of(table);
     dispatch_floating("step_scorer", dtable.dtype(), [&]<class Scalar>(Scalar) {
       if (std::isfinite((array<Scalar>(dtable) * Scalar(0)).sum())) return;
       for (const NamedParameter& p : model_.parameters()) {
@@ -59,6 +59,7 @@ class StepScorer {
   HstuModel model_;  // shares its parameters with the trainer's
   ItemScorer scorer_;
   bool is_derived_ = false;
+  Gradients added_;  // of the last backward(), kept for its memory
   Tensor root_;  // the table in the graph of the model's parameters
 };
 

@@ -168,8 +168,8 @@ class Trainer {
     const auto chunks = make_chunks(std::ssize(units), [&](std::int64_t i) {
       return units_.length(units[static_cast<std::size_t>(i)]);
     });
-    std::vector<JaggedBatch> batches(chunks.size());
-    std::vector<std::int64_t> counts(chunks.size());
+    PoolVector<JaggedBatch> batches(chunks.size());
+    PoolVector<std::int64_t> counts(chunks.size());
     parallel_for(std::ssize(chunks), [&](std::int64_t c) {
       const auto i = static_cast<std::size_t>(c);
       batches[i] = units_.batch(
@@ -177,11 +177,11 @@ class Trainer {
       counts[i] = count_losses(batches[i], config_.train.loss);
     });
     const std::int64_t count = std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
-    std::vector<std::int64_t> first_token(chunks.size(), 0);
+    PoolVector<std::int64_t> first_token(chunks.size(), 0);
     for (std::size_t c = 1; c < chunks.size(); ++c) first_token[c] = first_token[c - 1] + batches[c - 1].tokens();
 
-    const std::vector<IndexRange> groups = groups_of(batches);
-    std::vector<double> losses(chunks.size(), 0.0);
+    const PoolVector<IndexRange> groups = groups_of(batches);
+    PoolVector<double> losses(chunks.size(), 0.0);
     double loss_sum = 0.0;
     gradients_.prepare(groups.size());
     try {
@@ -219,11 +219,11 @@ class Trainer {
 
   /// Groups of chunks of about equal work: a power of two, so that two, four or eight threads share them evenly, and
   /// few, since every group has gradients of all parameters to clear and to add.
-  static std::vector<IndexRange> groups_of(const std::vector<JaggedBatch>& batches) {
+  static PoolVector<IndexRange> groups_of(const PoolVector<JaggedBatch>& batches) {
     constexpr std::int64_t kGroupTokens = 1024, kMaxGroups = 16;
     constexpr double kPairsPerToken = 300.0;  // keys whose attention costs what the rest of the model does
     std::int64_t tokens = 0;
-    std::vector<double> work;
+    PoolVector<double> work;
     for (const JaggedBatch& batch : batches) {
       tokens += batch.tokens();
       double sum = 0.0;

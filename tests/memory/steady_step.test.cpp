@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+// A steady training step takes no memory from the system: operator new is replaced by one that counts.
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include <hstu/train/trainer.hpp>
+
+#include "../train/small_training.hpp"
+
+using namespace hstu;
+using namespace hstu::test;
+
+namespace {
+
+std::atomic<std::int64_t> allocations = 0;
+
+void* counted(std::size_t bytes, std::size_t alignment) {
+  ++allocations;
+  const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + alignment - 1) / alignment * alignment;
+  if (void* const memory = std::aligned_alloc(alignment, rounded)) return memory;
+  throw std::bad_alloc();
+}
+
+std::int64_t allocations_of(const std::function<void()>& work) {
+  const std::int64_t before = allocations;
+  work();
+  return allocations - before;
+}
+
+}  // namespace
+
+void* operator new(std::size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
+void* operator new(std::size_t bytes, std::align_val_t alignment) {
+  return counted(bytes, static_cast<std::size_t>(alignment));
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+
+TEST_CASE("trainer: a steady step allocates nothing", "[memory][trainer][property]") {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  SKIP("blocks are not kept, or allocated otherwise, under a sanitizer");
+#endif
+  const auto data = small_data();
+  const Threads one(1);
+  for (const std::string_view kind : kKinds) {
+    INFO(kind);
+    Config config = small_config(kind);
+    config.train.max_grad_norm = 1.0;
+    std::unique_ptr<Trainer> trainer;
+    CHECK(allocations_of([&] { trainer = std::make_unique<Trainer>(config, data); }) > 0);  // they are counted
+    for (int i = 0; i < 200; ++i) trainer->step();  // until the largest chunks have met
+    CHECK(allocations_of([&] { for (int i = 0; i < 20; ++i) trainer->step(); }) == 0);
+  }
+}
+
+TEST_CASE("tensor: memory let go on another thread is used again", "[memory][tensor][property]") {
+#if defined(__SANITIZE_ADDRESS__)
+  SKIP("blocks are not kept under AddressSanitizer");
+#endif
+  const Threads two(2);
+  const auto make_here_free_there = [] {
+    std::vector<Tensor> tensors;
+    for (int i = 0; i < 64; ++i) tensors.push_back(Tensor::zeros({5000}));
+    parallel_for(64, [&](std::int64_t i) { tensors[static_cast<std::size_t>(i)] = Tensor(); });
+  };
+  make_here_free_there();
+  const std::int64_t again = allocations_of([&] { for (int i = 0; i < 50; ++i) make_here_free_there(); });
+  CHECK(again < 50 * 16);  // the vectors of the test itself, and no tensor
+}
