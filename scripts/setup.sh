@@ -28,6 +28,26 @@ missing_packages() {
   have_catch2 || echo catch2-v3
 }
 
+# What single tests need: the fuzzer, and failing system calls.  Where it cannot be had, they are skipped.
+optional_packages() {
+  command -v clang++ >/dev/null || echo clang
+  compgen -G '/usr/lib/llvm-*/lib/clang/*/lib/*/libclang_rt.fuzzer*.a' >/dev/null || echo libclang-rt-dev
+  command -v strace >/dev/null || echo strace
+}
+install_optional() {
+  local packages
+  mapfile -t packages < <(optional_packages)
+  ((${#packages[@]})) || return 0
+  root=()
+  ((EUID == 0)) || root=(sudo -n)
+  if command -v apt-get >/dev/null && "${root[@]}" true 2>/dev/null &&
+     (apt update && apt install -y --no-install-recommends "${packages[@]}") 2>/dev/null; then
+    say "installed ${packages[*]}"
+  else
+    say "not here: ${packages[*]}; the tests that need them are skipped"
+  fi
+}
+
 # apt [ARGUMENTS]: quiet unless it fails.
 apt() {
   local log
@@ -65,8 +85,16 @@ add_backports() {
 
 [[ $# -eq 0 || "$*" == --check ]] || { say "unknown arguments '$*' (only --check)"; exit 2; }
 mapfile -t missing < <(missing_packages)
-if ((${#missing[@]} == 0)); then say "nothing to install"; exit 0; fi
-if [[ ${1:-} == --check ]]; then say "missing: ${missing[*]}"; exit 1; fi
+if [[ ${1:-} == --check ]]; then
+  ((${#missing[@]})) || { say "nothing to install"; exit 0; }
+  say "missing: ${missing[*]}"
+  exit 1
+fi
+if ((${#missing[@]} == 0)); then
+  install_optional
+  say "nothing to install"
+  exit 0
+fi
 command -v apt-get >/dev/null || die "no apt-get here; install these by your own package manager: ${missing[*]}"
 
 root=()
@@ -96,4 +124,5 @@ done
 apt install -y --no-install-recommends "${packages[@]}"
 mapfile -t missing < <(missing_packages)
 ((${#missing[@]} == 0)) || die "still missing after the installation: ${missing[*]}"
+install_optional
 say "done"

@@ -55,3 +55,5 @@ foreach(file IN LISTS script_tests)
   add_test(NAME scripts.${stem} COMMAND bash ${file})
   set_tests_properties(scripts.${stem} PROPERTIES TIMEOUT 120 LABELS scripts)
 endforeach()
+
+include(${PROJECT_SOURCE_DIR}/tests/fuzz/fuzz.cmake)

@@ -95,7 +95,51 @@ TEST_CASE("read_ratings: a bad row is reported with file, line, column and text 
       {{"u", "\xC0\x80", "5", time}, 1, "expected UTF-8 text"},
       {{"u", "\xED\xA0\x80", "5", time}, 1, "expected UTF-8 text"},
       {{"u", "i", "5", "\xF4\x90\x80\x80"}, 3, "expected UTF-8 text"},
+      {{"u", "i"}, -1, "expected 4 columns, found 2"},
+      {{"u", "i", "5", time, ""}, 4, "expected 4 columns, found 5"},
+      {{"u", "i", "5", time, "", "", ""}, 4, "expected 4 columns, found 7"},
+      {{"u|i|5|" + time}, -1, "expected 4 columns, found 1"},
+      {{"u;i;5;" + time}, -1, "expected 4 columns, found 1"},
+      {{"u i 5 " + time}, -1, "expected 4 columns, found 1"},
+      {{" "}, -1, "expected 4 columns, found 1"},
+      {{"", "", "", ""}, 0, "expected a user id"},
+      {{"u", "i", " 5", time}, 2, "rating, got « 5»"},
+      {{"u", "i", "5.", "x" + time}, 3, "got «x978300760»"},
+      {{"u", "i", ".", time}, 2, "rating, got «.»"},
+      {{"u", "i", "-", time}, 2, "rating, got «-»"},
+      {{"u", "i", "5e", time}, 2, "rating, got «5e»"},
+      {{"u", "i", "--5", time}, 2, "rating, got «--5»"},
+      {{"u", "i", "5 stars", time}, 2, "rating, got «5 stars»"},
+      {{"u", "i", "1;5", time}, 2, "rating, got «1;5»"},
+      {{"u", "i", "NaN", time}, 2, "rating, got «NaN»"},
+      {{"u", "i", "nan(1)", time}, 2, "rating, got «nan(1)»"},
+      {{"u", "i", "Infinity", time}, 2, "rating, got «Infinity»"},
+      {{"u", "i", "-1e39", time}, 2, "rating, got «-1e39»"},
+      {{"u", "i", "-1e400", time}, 2, "rating, got «-1e400»"},
+      {{"u", "i", "5f", time}, 2, "rating, got «5f»"},
+      {{"u", "i", "null", time}, 2, "rating, got «null»"},
+      {{"u", "i", std::string(400, '9'), time}, 2, "rating, got «99999"},
+      {{"u", "i", "٥", time}, 2, "rating, got «٥»"},
+      {{"u", "i", "5", "+978300760"}, 3, "got «+978300760»"},
+      {{"u", "i", "5", " 978300760"}, 3, "got « 978300760»"},
+      {{"u", "i", "5", "978300760 "}, 3, "got «978300760 »"},
+      {{"u", "i", "5", "978300760s"}, 3, "got «978300760s»"},
+      {{"u", "i", "5", "0x3a4f9b58"}, 3, "got «0x3a4f9b58»"},
+      {{"u", "i", "5", "1e"}, 3, "got «1e»"},
+      {{"u", "i", "5", "inf"}, 3, "got «inf»"},
+      {{"u", "i", "5", "0.1"}, 3, "whole timestamp, got «0.1»"},
+      {{"u", "i", "5", "253402300800"}, 3, "between the years 1970 and 9999, got «253402300800»"},
+      {{"u", "i", "5", "9223372036854775807"}, 3, "got «9223372036854775807»"},
+      {{"u", "i", "5", "18446744073709551616"}, 3, "got «18446744073709551616»"},
+      {{"u", "i", "5", std::string(400, '9')}, 3, "got «99999"},
+      {{"u\x7F", "i", "5", "-7"}, 3, "got «-7»"},
+      {{"u", "i", "5\x01", time}, 2, "no control character"},
+      {{"u", "i", "5", "97830\x0B" "0760"}, 3, "no control character"},
+      {{"\xEF\xBB", "i", "5", time}, 0, "expected UTF-8 text"},
+      {{"u", "i", "\x80", time}, 2, "expected UTF-8 text"},
+      {{"u", "i", "5", "\xFE\xFF"}, 3, "expected UTF-8 text"},
   };
+  CHECK(rows.size() >= 75);
   for (const Layout& layout : kLayouts) {
     const std::string good = join({"u", "i", "5", time}, layout.separator) + "\n";
     const int line = layout.header.empty() ? 2 : 3;
@@ -106,7 +150,7 @@ TEST_CASE("read_ratings: a bad row is reported with file, line, column and text 
         column += row.fields[static_cast<std::size_t>(i)].size() + layout.separator.size();
       // A bad byte is placed itself; the bytes before it are those of the field.
       if (row.message.find("control") != std::string::npos || row.message.find("UTF-8") != std::string::npos) {
-        column = 1 + text.find_first_of(std::string_view("\0\x1B\r\xFF\xE9\xC0\xED\xF4", 8));
+        column = 1 + text.find_first_of(std::string_view("\0\x1B\r\x01\x0B\xFF\xE9\xC0\xED\xF4\xEF\x80\xFE", 13));
       }
       check_error(layout.header + good + text + "\n" + good, concat(":", line, ":", column, ": "), row.message,
                   layout.format);

@@ -7,6 +7,7 @@
 
 #include <hstu/core/random.hpp>
 
+#include "allocations.hpp"
 #include "io/files.hpp"
 #include "io/tensor_files.hpp"
 
@@ -140,6 +141,25 @@ std::vector<Malformed> extents() {
   };
 }
 
+/// Parses `bytes`; no request for memory may exceed twice their number, but for what a message takes.
+TensorFile parse_in_bounds(std::string_view bytes, const std::string& origin) {
+  constexpr std::size_t kMessageBytes = 1024;
+  const test::AllocationWatch watch;
+  const auto check_bound = [&] {
+    if (watch.largest() > 2 * bytes.size() + kMessageBytes) {
+      throw std::length_error(concat(bytes.size(), " bytes asked for ", watch.largest()));
+    }
+  };
+  try {
+    TensorFile file = parse_safetensors(bytes, origin);
+    check_bound();
+    return file;
+  } catch (const CheckpointError&) {
+    check_bound();
+    throw;
+  }
+}
+
 /// A small file with every kind of entry.
 std::string make_small() {
   TensorFile file;
@@ -158,7 +178,7 @@ TEST_CASE("safetensors: each rule broken once is a CheckpointError that names it
   for (const auto& group : {lengths(), headers(), entries(), extents()}) {
     for (const Malformed& file : group) {
       INFO("file " << count++ << ": " << file.bytes.substr(0, 200));
-      const std::string message = message_of<CheckpointError>([&] { parse_safetensors(file.bytes, "dir/f"); });
+      const std::string message = message_of<CheckpointError>([&] { parse_in_bounds(file.bytes, "dir/f"); });
       CHECK_THAT(message, StartsWith("dir/f: ") && ContainsSubstring(file.message));
     }
   }
@@ -166,6 +186,15 @@ TEST_CASE("safetensors: each rule broken once is a CheckpointError that names it
   CHECK_NOTHROW(parse_safetensors(with_shape("[2]"), "f"));  // the frames above are right where the part is right
   CHECK_NOTHROW(parse_safetensors(with_two("[0,4]", "[4,8]", 8), "f"));
   CHECK_NOTHROW(parse_safetensors(with_two("[4,8]", "[0,4]", 8), "f"));
+}
+
+TEST_CASE("safetensors: a reader that believes a count is caught by the bound on memory", "[io][safetensors][property]") {
+  const test::AllocationWatch watch;
+  const std::string bytes = length_prefix(5'000'000) + "{}";
+  std::uint64_t header_bytes = 0;
+  std::memcpy(&header_bytes, bytes.data(), 8);
+  const std::string believed(static_cast<std::size_t>(header_bytes), ' ');
+  CHECK(watch.largest() > 2 * bytes.size() + 1024);
 }
 
 TEST_CASE("safetensors: an error from a file names the file", "[io][safetensors][errors]") {
@@ -177,7 +206,7 @@ TEST_CASE("safetensors: every truncation is a CheckpointError", "[io][safetensor
   const std::string whole = make_small();
   REQUIRE_NOTHROW(parse_safetensors(whole, "f"));
   for (std::size_t length = 0; length < whole.size(); ++length) {
-    REQUIRE_THROWS_AS(parse_safetensors(std::string_view(whole).substr(0, length), "f"), CheckpointError);
+    REQUIRE_THROWS_AS(parse_in_bounds(std::string_view(whole).substr(0, length), "f"), CheckpointError);
   }
   REQUIRE_THROWS_AS(parse_safetensors(whole + '\0', "f"), CheckpointError);
 }
@@ -190,7 +219,7 @@ TEST_CASE("safetensors: every flipped bit is a CheckpointError or another valid 
     for (int bit = 0; bit < 8; ++bit) {
       bytes[i] = static_cast<char>(before[i] ^ (1 << bit));
       try {
-        const TensorFile file = parse_safetensors(bytes, "f");
+        const TensorFile file = parse_in_bounds(bytes, "f");
         const TensorFile again = parse_safetensors(serialize_safetensors(file), "f");
         REQUIRE(is_same(file, again));
         ++accepted;  // a flip in a name, in the metadata or in the data
@@ -222,7 +251,7 @@ TEST_CASE("safetensors: random damage is a CheckpointError or another valid file
       if (bytes.empty()) break;
     }
     try {
-      parse_safetensors(bytes, "f");
+      parse_in_bounds(bytes, "f");
     } catch (const CheckpointError&) {
     }
   }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Reverse mode: one iterative topological walk from the loss to the parameters.
 #pragma once
-#include <ranges>
 #include <unordered_map>
 
 #include <hstu/autograd/node.hpp>
@@ -114,14 +113,14 @@ inline void run_backward(const Tensor& y, const Tensor& dy, Gradients* leaves) {
                     y.shape(), ", got ", dy.dtype(), dy.shape());
   const PoolVector<Node*> order = topological_order(y.node().get());
   // Before the first gradient moves, so that a refused walk changes nothing.
-  for (const Node* node : std::views::reverse(order)) {
+  for (const Node* node : order) {
     check<Error>(static_cast<bool>(node->backward), node->op, ": backward ran through this graph before and freed it");
   }
   Accumulator into(leaves);
   into.add(y, dy);
-  for (Node* node : std::views::reverse(order)) {
-    const Tensor grad = std::exchange(node->grad, Tensor());
-    const BackwardFunction backward = std::exchange(node->backward, {});
+  for (auto next = order.rbegin(); next != order.rend(); ++next) {  // std::views::reverse does not compile with Clang 14
+    const Tensor grad = std::exchange((*next)->grad, Tensor());
+    const BackwardFunction backward = std::exchange((*next)->backward, {});
     if (grad.defined()) backward(grad, into);
   }
 }

@@ -68,7 +68,7 @@ class LineReader {
   }
 
  private:
-  static constexpr std::size_t kReadBytes = 1U << 18U;
+  static constexpr std::size_t kReadBytes = 1U << 15U;
 
   const char* find_newline() const {
     return begin_ == end_ ? nullptr

@@ -111,9 +111,11 @@ inline TensorFile parse_safetensors(std::string_view bytes, const std::string& o
   file.metadata = std::move(header.metadata);
   for (const auto& [name, entry] : header.tensors) {
     Tensor tensor(entry.shape, entry.dtype);
+    const std::string_view bytes_of_entry = data.substr(entry.begin, entry.end - entry.begin);
     dispatch_any(entry.dtype, [&]<class Scalar>(Scalar) {
-      const auto count = static_cast<std::size_t>(entry.end - entry.begin);
-      if (count > 0) std::memcpy(tensor.mutable_data<Scalar>(), data.data() + entry.begin, count);
+      if (!bytes_of_entry.empty()) {
+        std::memcpy(tensor.mutable_data<Scalar>(), bytes_of_entry.data(), bytes_of_entry.size());
+      }
     });
     file.tensors.emplace(name, std::move(tensor));
   }

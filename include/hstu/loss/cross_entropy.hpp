@@ -275,12 +275,15 @@ inline Tensor cross_entropy(const Tensor& hidden, const Tensor& table, const Ten
   return record("cross_entropy", Tensor::full({}, loss * weight, hidden.dtype()), {hidden, table, bias},
                 [hidden, table, bias, dhidden, dtable, dbias, weight](const Tensor& dy, Accumulator& into) {
                   const double scale = dy.item() * weight;
-                  for (const auto& [x, dx] : {std::pair{&hidden, &dhidden}, {&table, &dtable}, {&bias, &dbias}}) {
-                    if (!dx->defined() || !into.wants(*x)) continue;
-                    dispatch_floating("cross_entropy", dx->dtype(), [&]<class Scalar>(Scalar) {
-                      mutable_array<Scalar>(into.buffer(*x)) += static_cast<Scalar>(scale) * array<Scalar>(*dx);
+                  const auto add = [&](const Tensor& x, const Tensor& dx) {
+                    if (!dx.defined() || !into.wants(x)) return;
+                    dispatch_floating("cross_entropy", dx.dtype(), [&]<class Scalar>(Scalar) {
+                      mutable_array<Scalar>(into.buffer(x)) += static_cast<Scalar>(scale) * array<Scalar>(dx);
                     });
-                  }
+                  };
+                  add(hidden, dhidden);
+                  add(table, dtable);
+                  add(bias, dbias);
                 });
 }
 

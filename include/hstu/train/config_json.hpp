@@ -146,7 +146,8 @@ inline nlohmann::json to_json(const Config& config) {
 inline void update_from_json(Config& config, const nlohmann::json& object, const std::string& origin) {
   check<ConfigError>(object.is_object(), origin, ": expected a JSON object of fields");
   Config changed = config;
-  for (const auto& [key, value] : object.items()) {
+  for (const auto& item : object.items()) {
+    const std::string& key = item.key();
     bool is_known = false;
     detail::visit_fields(changed, [&](const char* name, auto& field) {
       if (key != name) return;
