@@ -57,3 +57,4 @@ foreach(file IN LISTS script_tests)
 endforeach()
 
 include(${PROJECT_SOURCE_DIR}/tests/fuzz/fuzz.cmake)
+include(${PROJECT_SOURCE_DIR}/tests/faults/faults.cmake)

@@ -12,11 +12,15 @@ namespace train_detail {
 
 inline volatile std::sig_atomic_t received_signal = 0;
 
-/// The first SIGINT or SIGTERM asks for a stop after the current step, a second one ends the process as usual.
+/// The first SIGINT or SIGTERM asks for a stop after the current step; the second, of either, ends the process as usual.
 inline void catch_signals() {
   struct sigaction action {};
-  action.sa_handler = [](int number) { received_signal = number; };
-  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
+  action.sa_handler = [](int number) {
+    received_signal = number;
+    ::signal(SIGINT, SIG_DFL);
+    ::signal(SIGTERM, SIG_DFL);
+  };
+  action.sa_flags = SA_RESTART;
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
 }

@@ -10,6 +10,13 @@ Words train_words(const std::string& run, int epochs) {
          kTinyModel;
 }
 
+/// Waits until the log differs from `before`, ten seconds at most.
+void wait_for_more_lines(const std::string& run, const std::string& before) {
+  for (int i = 0; i < 2000 && bytes_in(run + "/metrics.jsonl") == before; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
 }  // namespace
 
 TEST_CASE("train: prints every metric as JSON and writes a run", "[cli][train][property]") {
@@ -59,10 +66,7 @@ TEST_CASE("train: a signal saves the run, and it goes on bit for bit", "[cli][tr
   const std::string run = folder.path("run");
   for (const int signal : {SIGINT, SIGTERM}) {
     Program program(train_words(run, 100'000) + Words{"--resume"});
-    const std::string before = bytes_in(run + "/metrics.jsonl");
-    for (int i = 0; i < 2000 && bytes_in(run + "/metrics.jsonl") == before; ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
+    wait_for_more_lines(run, bytes_in(run + "/metrics.jsonl"));
     program.send(signal);
     const Outcome outcome = program.wait();
     INFO(outcome.err);
@@ -74,6 +78,35 @@ TEST_CASE("train: a signal saves the run, and it goes on bit for bit", "[cli][tr
   run_expecting(0, train_words(run, epochs) + Words{"--resume"});
   run_expecting(0, train_words(folder.path("whole"), epochs));
   CHECK(last_logged(run, "weights_crc64") == last_logged(folder.path("whole"), "weights_crc64"));
+}
+
+TEST_CASE("train: the second process in a folder is refused, the first goes on", "[cli][train][errors]") {
+  const TempFolder folder;
+  const std::string run = folder.path("run");
+  Program first(train_words(run, 100'000));
+  wait_for_more_lines(run, "");
+  const Outcome second = run_expecting(1, train_words(run, 100'000) + Words{"--resume"});
+  CHECK(second.err.find("another process holds the folder") != std::string::npos);
+  wait_for_more_lines(run, bytes_in(run + "/metrics.jsonl"));
+  first.send(SIGTERM);
+  CHECK(first.wait().code == 128 + SIGTERM);
+  run_expecting(0, {"inspect", run});
+}
+
+TEST_CASE("train: the second signal, though of the other kind, ends the process at once", "[cli][train][errors]") {
+  const TempFolder folder;
+  const std::string run = folder.path("run");
+  // One step of a minute.
+  Program program({"train", "--data", Example::get().data(), "--out", run, "--preset", "meta-ml-1m", "--set",
+                   "d_model=4096", "--set", "dqk=2048", "--set", "dv=2048", "--set", "num_layers=8"});
+  for (int i = 0; i < 2000 && !std::filesystem::exists(run + "/metrics.jsonl"); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  program.send(SIGINT);
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  program.send(SIGTERM);
+  CHECK(program.wait().code == 1000 + SIGTERM);
+  CHECK_FALSE(std::filesystem::exists(run + "/last"));
 }
 
 TEST_CASE("train: an existing run is refused and stays as it was", "[cli][train][errors]") {

@@ -55,7 +55,7 @@ add_custom_command(OUTPUT ${fuzz_program}
 add_custom_target(hstu_fuzz ALL DEPENDS ${fuzz_program})
 
 # One seed, so that a change is not blamed for what chance finds; scripts/soak.sh runs long and with other seeds.
-set(fuzz_limits -seed=1 -max_len=4096 -timeout=5 -rss_limit_mb=1024 -malloc_limit_mb=16 -print_final_stats=1
+set(fuzz_limits -seed=1 -max_len=4096 -timeout=25 -rss_limit_mb=1024 -malloc_limit_mb=16 -print_final_stats=1
                 -dict=${CMAKE_CURRENT_LIST_DIR}/words.dict)
 file(GLOB fuzz_corpora ${CMAKE_CURRENT_LIST_DIR}/corpus/*)
 foreach(corpus IN LISTS fuzz_corpora)

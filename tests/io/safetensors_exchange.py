@@ -92,7 +92,7 @@ def main():
                 failures += 1
                 print(f"file {i}: {message}")
         count = sum(len(tensors) for tensors, _ in contents)
-        print(f"{options.files} files, {count} tensors exchanged both ways: {failures} differences")
+        print(f"figure: {options.files} random tensor files exchanged with the safetensors package, {failures} differences")
         sys.exit(1 if failures else 0)
 
 

@@ -2,6 +2,7 @@
 // Damaged and hostile safetensors files: a CheckpointError that says what is wrong, never a crash, little memory.
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <iostream>
 #include <utility>
 #include <vector>
 
@@ -183,6 +184,7 @@ TEST_CASE("safetensors: each rule broken once is a CheckpointError that names it
     }
   }
   CHECK(count >= 80);
+  std::cout << "figure: " << count << " tensor files with one rule broken refused\n";
   CHECK_NOTHROW(parse_safetensors(with_shape("[2]"), "f"));  // the frames above are right where the part is right
   CHECK_NOTHROW(parse_safetensors(with_two("[0,4]", "[4,8]", 8), "f"));
   CHECK_NOTHROW(parse_safetensors(with_two("[4,8]", "[0,4]", 8), "f"));
@@ -209,6 +211,7 @@ TEST_CASE("safetensors: every truncation is a CheckpointError", "[io][safetensor
     REQUIRE_THROWS_AS(parse_in_bounds(std::string_view(whole).substr(0, length), "f"), CheckpointError);
   }
   REQUIRE_THROWS_AS(parse_safetensors(whole + '\0', "f"), CheckpointError);
+  std::cout << "figure: " << whole.size() << " truncations of a tensor file refused\n";
 }
 
 TEST_CASE("safetensors: every flipped bit is a CheckpointError or another valid file", "[io][safetensors][errors]") {
@@ -231,6 +234,7 @@ TEST_CASE("safetensors: every flipped bit is a CheckpointError or another valid 
   }
   CHECK(refused + accepted == 8 * before.size());
   CHECK(refused > accepted);
+  std::cout << "figure: " << refused + accepted << " flipped bits of a tensor file refused or another valid file\n";
 }
 
 TEST_CASE("safetensors: random damage is a CheckpointError or another valid file", "[io][safetensors][errors]") {

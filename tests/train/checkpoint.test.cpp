@@ -7,6 +7,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <chrono>
 #include <csignal>
+#include <iostream>
 #include <limits>
 #include <thread>
 
@@ -120,6 +121,8 @@ TEST_CASE("checkpoint: damaged and cut files are refused", "[train][checkpoint][
     }
     CHECK(harmless < 16);
     folder.write(name, before);
+    std::cout << "figure: " << 8 * before.size() << " flipped bits of a checkpoint found\n"
+              << "figure: " << before.size() << " truncations of a checkpoint found\n";
   }
   CHECK(damage(folder.path()).empty());
 }

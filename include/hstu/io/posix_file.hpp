@@ -46,6 +46,7 @@ class PosixFile {
   PosixFile& operator=(PosixFile&&) = delete;
 
   const std::filesystem::path& path() const { return path_; }
+  int descriptor() const { return descriptor_; }
 
   struct stat status() const {
     struct stat result {};

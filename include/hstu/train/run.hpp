@@ -12,6 +12,7 @@
 #include <functional>
 
 #include <hstu/data/prepared.hpp>
+#include <hstu/io/folder_lock.hpp>
 #include <hstu/io/jsonl_log.hpp>
 #include <hstu/train/trainer.hpp>
 
@@ -144,7 +145,8 @@ inline Config load_run_config(const std::filesystem::path& run) {
 /// With validation it keeps the best epoch's weights in RUN/best and stops when `patience` epochs brought none better.
 /// With options.resume it goes on where the folder's checkpoint stands; the result has the bits of an uninterrupted
 /// run.  Throws ConfigError if the folder holds a run and resume is off, or if it holds one of another configuration or
-/// of other data; CheckpointError or DataError if it is damaged.  Nothing on disk has changed then.
+/// of other data; CheckpointError or DataError if it is damaged; IoError if another process trains in it.  Nothing on
+/// disk has changed then.
 inline FitResult fit(const std::filesystem::path& run, const Config& config,
                      std::shared_ptr<const Sequences> sequences, const FitOptions& options = {}) {
   detail::validation_score({}, config.train.metric);  // refuse a bad name before training
@@ -152,6 +154,10 @@ inline FitResult fit(const std::filesystem::path& run, const Config& config,
   const TrainConfig& train = trainer.config().train;
   const std::filesystem::path last = run / "last", best = run / "best";
   detail::FitState fit_state;
+  std::error_code error;
+  std::filesystem::create_directories(run, error);
+  if (error) detail::throw_io_error(run, "create_directories", error.value());
+  const FolderLock lock(run);
   const bool is_started = std::filesystem::exists(detail::config_path(run));
   check<ConfigError>(!is_started || options.resume, run.string(), ": holds a run already; resume it or choose another");
   if (is_started) {

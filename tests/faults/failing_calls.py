@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: MIT
 """Fails, interrupts or kills every system call of a checkpoint save, one at a time, and fills the disk at every size.
 
-    apt-get install strace; tests/train/checkpoint_faults.py          (root, for the small tmpfs of the disk-full part)
+    tests/faults/failing_calls.py CHECKPOINT_TOOL      (needs strace, exit status 77 without; root for the small tmpfs)
 
 After each fault the folder must hold the old or the new checkpoint, whole; after an error it must hold no other file
 (a killed process may leave some, which the next save must remove); the error must name a path, a call and a reason.
-The n-th call is failed for n = 1, 2, .. until n is beyond the last call. Exit status 77 (skipped) without strace.
+The n-th call is failed, or the n-th write cut short, for n = 1, 2, .. until n is beyond the last call.
 """
 import os
 import pathlib
@@ -15,32 +15,6 @@ import subprocess
 import sys
 import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = r"""
-#include <cstdio>
-#include <string_view>
-#include <hstu/train/checkpoint.hpp>
-using namespace hstu;
-Checkpoint make(int step) {
-  Checkpoint c;
-  c.weights.tensors["w"] = Tensor::full({3000}, step);
-  c.optimizer.tensors["m"] = Tensor::full({6000}, -step);
-  c.state = {{"step", step}};
-  return c;
-}
-int main(int, char** argv) try {  // save RUN STEP | load RUN: prints the step of a whole checkpoint
-  if (std::string_view(argv[1]) == "save") return save_checkpoint(argv[2], make(std::stoi(argv[3]))), 0;
-  const Checkpoint found = load_checkpoint(argv[2]);
-  const int step = required<int>(found.state, "step", "state");
-  if (serialize_safetensors(found.weights) != serialize_safetensors(make(step).weights) ||
-      serialize_safetensors(found.optimizer) != serialize_safetensors(make(step).optimizer)) {
-    return std::puts("mixed"), 1;
-  }
-  return std::printf("%d\n", step), 0;
-} catch (const Error& error) {
-  return std::fprintf(stderr, "%s\n", error.what()), 4;
-}
-"""
 CALLS = {
     "openat": ["ENOSPC", "EIO", "EACCES", "EMFILE"], "write": ["ENOSPC", "EIO", "EDQUOT"], "fsync": ["EIO", "ENOSPC"],
     "rename": ["EIO", "ENOSPC"], "close": ["EIO"], "mkdir": ["ENOSPC"], "unlink": ["EIO"], "unlinkat": ["EIO"],
@@ -49,11 +23,8 @@ CALLS = {
 
 
 class Sweep:
-    def __init__(self, folder):
-        self.run, self.trace, self.program = folder / "run", folder / "trace", folder / "program"
-        (folder / "program.cpp").write_text(PROGRAM)
-        subprocess.run([os.environ.get("CXX", "g++"), "-std=c++20", "-O1", "-static", f"-I{ROOT}/include",
-                        "-I/usr/include/eigen3", str(folder / "program.cpp"), "-o", str(self.program)], check=True)
+    def __init__(self, program, folder):
+        self.run, self.trace, self.program = folder / "run", folder / "trace", pathlib.Path(program).resolve()
         self.failures = []
 
     def save(self, step, wrapper=()):
@@ -95,6 +66,18 @@ class Sweep:
             self.check(f"{call} {action} n={n}", result, "KILL" in action)
             n += 1
 
+    def cut_writes(self):
+        n, count = 1, 1
+        while n <= count:
+            result = subprocess.run([self.program, "short-save", self.run, "2", str(n)], capture_output=True, text=True)
+            if result.returncode != 0:
+                self.failures.append(f"write {n} cut short: not gone on with: {result.stderr}")
+                break
+            count = int(result.stdout)
+            self.check(f"write {n} cut short", result, killed=False)
+            n += 1
+        return count
+
     def fill_disk(self):
         points = 0
         subprocess.run(["umount", self.run], capture_output=True)
@@ -124,7 +107,7 @@ def main():
         print("skipped: no strace")
         sys.exit(77)
     with tempfile.TemporaryDirectory() as name:
-        sweep = Sweep(pathlib.Path(name))
+        sweep = Sweep(sys.argv[1], pathlib.Path(name))
         errors = interrupts = kills = 0
         sweep.save(1)
         for call, codes in CALLS.items():
@@ -134,8 +117,12 @@ def main():
             interrupts += sweep.inject(call, "error=EINTR")
         for call in ("openat", "write", "fsync", "rename", "close", "unlink"):
             kills += sweep.inject(call, "signal=KILL")
-        print(f"{errors} failed, {interrupts} interrupted and {kills} killed system calls, ", end="")
-        print(f"{sweep.fill_disk() if os.geteuid() == 0 else 0} disk sizes: {len(sweep.failures)} failures")
+        short = sweep.cut_writes()
+        sizes = sweep.fill_disk() if os.geteuid() == 0 else 0
+        print(f"figure: {errors} system calls of a save failed, the old or the new checkpoint whole")
+        print(f"figure: {interrupts + short} system calls of a save interrupted or cut short, the new checkpoint whole")
+        print(f"figure: {kills} system calls at which a save was killed, a whole checkpoint after each")
+        print(f"figure: {sizes} disk sizes too small for a save, or just not, a whole checkpoint in each")
         print("\n".join(sweep.failures))
         sys.exit(1 if sweep.failures else 0)
 
