@@ -19,7 +19,7 @@ constexpr double kFlops = 2.0 * kTokens * (kNegatives + 1) * kWidth;
 /// Hidden states and item rows of length one, the table padded to whole packs, as the trainer passes it.
 struct Operands {
   Tensor hidden, table, targets, negatives;
-  SampledSoftmaxOptions options;
+  SampledLossOptions options;
 
   explicit Operands(DType dtype) {
     const auto unit_rows = [](std::int64_t rows, std::uint64_t seed) {

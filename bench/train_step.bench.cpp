@@ -61,13 +61,14 @@ struct Problem {
     std::iota(order.begin(), order.end(), std::int64_t{0});
     shuffle(order, RandomStream{.seed = config.seed, .step = 0, .site = kSiteUserOrder});
     const HstuModel exact = exact_copy(trainer.model());
+    const NegativeSampler negatives = make_negative_sampler(config, units.target_counts());
     Gradients gradients;
     double loss = 0.0;
     std::int64_t first_token = 0;
     for (const std::int64_t unit : order) {
       const JaggedBatch batch = units.batch(std::span(&unit, 1));
       ForwardContext context{.is_training = true, .seed = config.seed, .step = 0, .first_token = first_token};
-      const Tensor sum = training_loss(exact, exact.scorer(), batch, config, context);
+      const Tensor sum = training_loss(exact, exact.scorer(), batch, config, negatives, context);
       loss += sum.item() / tokens;
       backward(sum, gradients, 1.0 / tokens);
       first_token += batch.tokens();

@@ -40,7 +40,7 @@
 #include <hstu/model/hstu.hpp>
 // loss
 #include <hstu/loss/cross_entropy.hpp>
-#include <hstu/loss/negatives.hpp>
+#include <hstu/loss/negative_sampler.hpp>
 #include <hstu/loss/sampled_softmax.hpp>
 // optim
 #include <hstu/optim/adam.hpp>

@@ -37,7 +37,7 @@ struct Inputs {
   Tensor hidden, table, targets, negatives;
   bool normalize;
   double l2_eps = 1e-6;
-  SampledSoftmaxOptions options;
+  SampledLossOptions options;
 };
 
 Tensor loss_of(const Tensor& hidden, const Tensor& table, const Inputs& in) {
@@ -196,7 +196,7 @@ TEST_CASE("sampled_softmax: errors name the argument", "[loss][sampled_softmax][
   CHECK_THROWS_MATCHES(sampled_softmax(hidden, table, targets, Tensor::full({2, 5}, -1, DType::int32)), DataError,
                        MessageMatches(ContainsSubstring("is -1")));
   CHECK_THROWS_MATCHES(sampled_softmax(hidden, table, targets, Tensor::full({1, 5}, 1, DType::int32)), ShapeError,
-                       MessageMatches(ContainsSubstring("negatives must be int32[2, R]")));
+                       MessageMatches(ContainsSubstring("negatives must be int32[2, R] or int32[R]")));
   CHECK_THROWS_MATCHES(sampled_softmax(hidden, table, ids({1}), negatives), ShapeError,
                        MessageMatches(ContainsSubstring("targets must be int32[2]")));
   CHECK_THROWS_MATCHES(sampled_softmax(hidden, randn({4, 2}, {}), targets, negatives), ShapeError,

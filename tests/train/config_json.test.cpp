@@ -101,7 +101,8 @@ TEST_CASE("config_json: names of choices come back", "[train][config_json][prope
       {"time_function", {"sqrt", "log"}},
       {"time_unit", {"seconds", "minutes"}},
       {"init", {"xavier_uniform", "truncated_normal"}},
-      {"loss", {"sampled_softmax", "next_item", "last_item"}},
+      {"loss", {"sampled_softmax", "next_item", "last_item", "sampled_binary", "nce"}},
+      {"negatives", {"uniform", "popularity", "in_batch"}},
       {"optimizer", {"sgd", "adam", "adamw"}},
       {"samples", {"users", "windows"}},
       {"decay", {"constant", "cosine"}}};
@@ -197,6 +198,10 @@ TEST_CASE("config: training options that contradict are refused by name", "[trai
   CHECK_THAT(refusal([](Config& c) { c.train.min_learning_rate = 0.5; }), ContainsSubstring("is above learning_rate"));
   CHECK_THAT(refusal([](Config& c) { c.train.patience = 2; }), ContainsSubstring("patience needs validate"));
   CHECK_THAT(refusal([](Config& c) { c.train.samples = SampleKind::windows; }), ContainsSubstring("samples = windows"));
+  CHECK_THAT(refusal([](Config& c) { c.train.loss = LossKind::nce, c.train.log_q = true; }),
+             ContainsSubstring("log_q belongs to loss = sampled_softmax"));
+  CHECK_THAT(refusal([](Config& c) { c.train.loss = LossKind::next_item, c.train.shared_negatives = true; }),
+             ContainsSubstring("belong to losses that have negatives"));
   CHECK_THAT(refusal([](Config& c) { c.train.max_history = 212; }), ContainsSubstring("max_history 212 exceeds"));
   CHECK_THAT(refusal([](Config& c) { c.model.tie_embeddings = false; }), ContainsSubstring("tie_embeddings"));
   CHECK_THAT(refusal([](Config& c) { c.model.use_output_bias = true; }), ContainsSubstring("use_output_bias"));

@@ -18,11 +18,18 @@ Config filled(Config config, const Sequences& data) {
   return config;
 }
 
+/// The negatives of step 0 on this batch.
+NegativeSampler negatives_of(const TrainingUnits& units, const TrainConfig& config, const JaggedBatch& batch) {
+  NegativeSampler negatives = make_negative_sampler(config, units.target_counts());
+  negatives.begin_step(batch.targets.to_vector<std::int32_t>(), negative_stream(config.seed, 0));
+  return negatives;
+}
+
 /// Sum of the losses of some units in one pass, as training sees them in step 0.
 double loss_of(const HstuModel& model, const TrainingUnits& units, std::span<const std::int64_t> numbers,
-               const TrainConfig& config, std::int64_t first_token) {
+               const TrainConfig& config, const NegativeSampler& negatives, std::int64_t first_token) {
   ForwardContext context{.is_training = true, .seed = config.seed, .first_token = first_token};
-  return training_loss(model, model.scorer(), units.batch(numbers), config, context).item();
+  return training_loss(model, model.scorer(), units.batch(numbers), config, negatives, context).item();
 }
 
 std::vector<Config> every_kind_of_training() {
@@ -37,6 +44,17 @@ std::vector<Config> every_kind_of_training() {
     configs.back().train.max_history = 9;
     configs.back().train.batch_size = 400;
   }
+  const auto add = [&](LossKind loss, NegativeKind kind, bool is_shared, bool log_q) {
+    configs.push_back(small_config("meta-ml-1m"));
+    configs.back().train.loss = loss;
+    configs.back().train.negatives = kind;
+    configs.back().train.shared_negatives = is_shared;
+    configs.back().train.log_q = log_q;
+  };
+  add(LossKind::sampled_softmax, NegativeKind::popularity, false, true);
+  add(LossKind::sampled_softmax, NegativeKind::in_batch, true, true);
+  add(LossKind::sampled_binary, NegativeKind::uniform, true, false);
+  add(LossKind::nce, NegativeKind::in_batch, false, false);
   return configs;
 }
 
@@ -87,9 +105,10 @@ TEST_CASE("training_loss: the last item's loss is its share of the next items' l
   const auto all_but_last = static_cast<std::size_t>(batch.tokens() - 1);
   std::ranges::fill(only_last.targets.mutable_values<std::int32_t>().first(all_but_last), 0);
   ForwardContext first, second;
-  const double by_targets = training_loss(model, model.scorer(), only_last, config.train, first).item();
+  const NegativeSampler unused = negatives_of(units, config.train, batch);
+  const double by_targets = training_loss(model, model.scorer(), only_last, config.train, unused, first).item();
   config.train.loss = LossKind::last_item;
-  const double by_kind = training_loss(model, model.scorer(), batch, config.train, second).item();
+  const double by_kind = training_loss(model, model.scorer(), batch, config.train, unused, second).item();
   CHECK(by_kind > 0.0);
   CHECK(std::abs(by_kind - by_targets) < 1e-9 * by_kind);
 }
@@ -105,12 +124,14 @@ TEST_CASE("training_loss: chunks sum up to the whole batch, dropout and negative
     const auto numbers = all_units(units);
     const std::span<const std::int64_t> some = std::span(numbers).first(24), head = some.first(7),
                                         tail = some.subspan(7);
-    const double whole = loss_of(model, units, some, config.train, 0);
+    const NegativeSampler negatives = negatives_of(units, config.train, units.batch(some));
+    const double whole = loss_of(model, units, some, config.train, negatives, 0);
     const std::int64_t cut = units.batch(head).tokens();
-    const double of_head = loss_of(model, units, head, config.train, 0);
-    const double of_tail = loss_of(model, units, tail, config.train, cut);
+    const double of_head = loss_of(model, units, head, config.train, negatives, 0);
+    const double of_tail = loss_of(model, units, tail, config.train, negatives, cut);
     CHECK(std::abs(of_head + of_tail - whole) < 1e-9 * whole);
-    CHECK(std::abs(loss_of(model, units, tail, config.train, 0) - of_tail) > 1e-6 * whole);  // the place matters
+    const double elsewhere = loss_of(model, units, tail, config.train, negatives, 0);
+    CHECK(std::abs(elsewhere - of_tail) > 1e-6 * whole);  // the place matters
   }
 }
 
@@ -131,7 +152,8 @@ TEST_CASE("trainer: a step is one optimizer step on the mean loss of its whole b
     order.resize(std::min(order.size(), static_cast<std::size_t>(config.train.batch_size)));
     const JaggedBatch batch = units.batch(order);
     ForwardContext context{.is_training = true, .seed = config.train.seed};
-    const Tensor loss = training_loss(model, model.scorer(), batch, trainer.config().train, context);
+    const NegativeSampler negatives = negatives_of(units, config.train, batch);
+    const Tensor loss = training_loss(model, model.scorer(), batch, trainer.config().train, negatives, context);
     Gradients gradients;
     backward(loss, gradients, 1.0 / static_cast<double>(count_losses(batch, config.train.loss)));
     CHECK(trainer.checkpoint().state.at("loss_count") == count_losses(batch, config.train.loss));

@@ -1,44 +1,32 @@
 // SPDX-License-Identifier: MIT
-// Softmax over the target and sampled negatives of each position: gather, logits and loss in one pass.
+// Softmax, or binary cross-entropy, of the target and sampled negatives of each position.
 #pragma once
-#include <cmath>
-#include <limits>
-
-#include <hstu/autograd/backward.hpp>
-#include <hstu/core/simd.hpp>
-#include <hstu/loss/reduction.hpp>
+#include <hstu/loss/shared_negatives.hpp>
 #include <hstu/ops/columns.hpp>
 
 namespace hstu {
 
-struct SampledSoftmaxOptions {
-  double temperature = 0.05;
-  std::int64_t ignored_target = 0;  ///< positions with this target do not count
-  Reduction reduction = Reduction::mean;
-};
-
 namespace detail {
 
-/// One call, position by position.  A position's hidden state and its gradient stay in registers, 64 columns at a time,
-/// while its candidates' rows pass by.
+/// One call with negatives of its own for every position: gather, logits and loss in one pass.  A position's
+/// hidden state and its gradient stay in registers, 64 columns at a time, while its candidates' rows pass by.
 template <class Scalar>
-class SampledSoftmaxPass {
+class OwnNegativesPass {
  public:
-  SampledSoftmaxPass(const Tensor& hidden, const Tensor& table, const Tensor& targets, const Tensor& negatives,
-                     const PoolVector<std::int64_t>& rows, double temperature)
+  OwnNegativesPass(const Tensor& hidden, const Tensor& table, const Tensor& targets, const Tensor& negatives,
+                   const PoolVector<std::int64_t>& rows, const SampledRow<Scalar>& row)
       : hidden_(hidden.data<Scalar>()), table_(table.data<Scalar>()), targets_(targets.data<std::int32_t>()),
         negatives_(negatives.data<std::int32_t>()), rows_(rows), width_(hidden.size(1)), stride_(table.size(1)),
-        num_negatives_(negatives.size(1)), inverse_temperature_(static_cast<Scalar>(1.0 / temperature)),
-        candidates_({whole_packs(num_negatives_ + 1)}, DType::int32) {}
+        num_negatives_(negatives.size(1)), row_(row), candidates_({row.width()}, DType::int32) {}
 
-  /// Sum of the losses; `weights` [positions, candidates padded] receives the softmax, minus one at the target.
+  /// Sum of the losses; `weights` [positions, candidates padded] receives their derivatives by the logits.
   double forward(Tensor& weights) {
     double loss = 0.0;
     Scalar* weight = weights.mutable_data<Scalar>();
     for (const std::int64_t position : rows_) {
       load_candidates(position);
       for_each_block([&]<int Packs>(std::int64_t first) { add_logits<Packs>(position, first, weight); });
-      loss += softmax(targets_[position], weight);
+      loss += row_(candidates_data(), weight);
       weight += candidates_.numel();
     }
     return loss;
@@ -46,7 +34,7 @@ class SampledSoftmaxPass {
 
   /// dtable += scale·g·hiddenᵀ / temperature, and dhidden likewise; g = weights.  Null: not wanted.
   void backward(const Tensor& weights, Scalar scale, Scalar* dhidden, Scalar* dtable) {
-    scale *= inverse_temperature_;
+    scale *= row_.inverse_temperature();
     const Scalar* weight = weights.data<Scalar>();
     for (const std::int64_t position : rows_) {
       load_candidates(position);
@@ -120,29 +108,6 @@ class SampledSoftmaxPass {
     }
   }
 
-  /// Logits without temperature → g, in place; returns −log softmax of the target.  Negatives that are the target, and
-  /// the lanes behind it, get weight 0.
-  double softmax(std::int32_t target, Scalar* weight) const {
-    const std::int32_t* const items = candidates_data();
-    const std::int64_t width = candidates_.numel();
-    Pack<Scalar> top = splat(std::numeric_limits<Scalar>::lowest());
-    for (std::int64_t r = 0; r < width; r += kLanes) top = max(load(weight + r), top);
-    Scalar largest = top[0];
-    for (int i = 1; i < kLanes; ++i) largest = std::max<Scalar>(largest, top[i]);
-    const Scalar target_logit = weight[num_negatives_];
-    for (std::int64_t r = 0; r < width; r += kLanes) {
-      store(weight + r, exp((load(weight + r) - splat(largest)) * inverse_temperature_));
-    }
-    for (std::int64_t r = 0; r < num_negatives_; ++r) weight[r] = items[r] == target ? Scalar(0) : weight[r];
-    std::fill(weight + num_negatives_ + 1, weight + width, Scalar(0));
-    Pack<Scalar> sums{};
-    for (std::int64_t r = 0; r < width; r += kLanes) sums += load(weight + r);
-    const Scalar total = sum(sums);
-    for (std::int64_t r = 0; r < width; r += kLanes) store(weight + r, load(weight + r) * (Scalar(1) / total));
-    weight[num_negatives_] -= Scalar(1);
-    return static_cast<double>((largest - target_logit) * inverse_temperature_) + std::log(static_cast<double>(total));
-  }
-
   /// dquery += Σ scale·weight·row;  gradient rows += scale·weight·query, one after the other: items may repeat.
   template <int Packs, bool HasTable>
   void add_gradients(std::int64_t position, std::int64_t first, const Scalar* weight, Scalar scale, Scalar* dquery,
@@ -182,87 +147,134 @@ class SampledSoftmaxPass {
   const std::int32_t* negatives_;
   const PoolVector<std::int64_t>& rows_;
   std::int64_t width_, stride_, num_negatives_;
-  Scalar inverse_temperature_;
+  SampledRow<Scalar> row_;
   Tensor candidates_;  // of one position, in whole packs
 };
 
-inline void check_sampled_softmax(const Tensor& hidden, const Tensor& table, const Tensor& targets,
-                                  const Tensor& negatives, const SampledSoftmaxOptions& options) {
-  check<ShapeError>(hidden.rank() == 2 && hidden.size(1) >= 1,
-                    "sampled_softmax: hidden must be [T, D] with D >= 1, got ", hidden.shape());
-  check<ShapeError>(table.rank() == 2 && table.size(1) >= hidden.size(1) && table.dtype() == hidden.dtype(),
-                    "sampled_softmax: table must be ", hidden.dtype(), "[V, ", hidden.size(1), "] or wider, got ",
-                    table.dtype(), table.shape());
-  check<ShapeError>(targets.rank() == 1 && targets.size(0) == hidden.size(0) && targets.dtype() == DType::int32,
-                    "sampled_softmax: targets must be int32[", hidden.size(0), "], got ", targets.dtype(),
-                    targets.shape());
-  check<ShapeError>(negatives.rank() == 2 && negatives.size(0) == hidden.size(0) && negatives.dtype() == DType::int32,
-                    "sampled_softmax: negatives must be int32[", hidden.size(0), ", R], got ", negatives.dtype(),
+inline void check_sampled_loss(std::string_view op, const Tensor& hidden, const Tensor& table, const Tensor& targets,
+                               const Tensor& negatives, const SampledLossOptions& options) {
+  check<ShapeError>(hidden.rank() == 2 && hidden.size(1) >= 1, op, ": hidden must be [T, D] with D >= 1, got ",
+                    hidden.shape());
+  check<ShapeError>(table.rank() == 2 && table.size(1) >= hidden.size(1) && table.dtype() == hidden.dtype(), op,
+                    ": table must be ", hidden.dtype(), "[V, ", hidden.size(1), "] or wider, got ", table.dtype(),
+                    table.shape());
+  check<ShapeError>(targets.rank() == 1 && targets.size(0) == hidden.size(0) && targets.dtype() == DType::int32, op,
+                    ": targets must be int32[", hidden.size(0), "], got ", targets.dtype(), targets.shape());
+  check<ShapeError>(negatives.dtype() == DType::int32 &&
+                        (negatives.rank() == 1 || (negatives.rank() == 2 && negatives.size(0) == hidden.size(0))),
+                    op, ": negatives must be int32[", hidden.size(0), ", R] or int32[R], got ", negatives.dtype(),
                     negatives.shape());
-  check<ConfigError>(std::isfinite(1.0 / options.temperature) && options.temperature > 0,
-                     "sampled_softmax: temperature must be positive, got ", options.temperature);
+  check<ConfigError>(std::isfinite(1.0 / options.temperature) && options.temperature > 0, op,
+                     ": temperature must be positive, got ", options.temperature);
+  const Tensor& log_expected = options.log_expected;
+  check<ShapeError>(!log_expected.defined() || (log_expected.shape() == Shape{table.size(0)} &&
+                                                log_expected.dtype() == DType::float64),
+                    op, ": log_expected must be float64[", table.size(0), "], got ", log_expected.dtype(),
+                    log_expected.shape());
+}
+
+/// Throws DataError unless all items are below num_items; `place` says whose they are.
+template <class Place>
+void check_negatives(std::string_view op, std::span<const std::int32_t> items, std::int64_t num_items,
+                     const Place& place) {
+  std::uint32_t largest = 0;  // a negative id counts as one above 2^31
+  for (const std::int32_t item : items) largest = std::max(largest, static_cast<std::uint32_t>(item));
+  if (items.empty() || largest < num_items) return;
+  for (const std::int32_t item : items) {
+    check<DataError>(item >= 0 && item < num_items, op, ": negative ", place(), "is ", item,
+                     ", expected an item below ", num_items);
+  }
 }
 
 /// Positions that count.  Throws DataError for a target or a negative outside of the table.
-inline PoolVector<std::int64_t> counted_positions(const Tensor& targets, const Tensor& negatives,
+inline PoolVector<std::int64_t> counted_positions(std::string_view op, const Tensor& targets, const Tensor& negatives,
                                                    std::int64_t num_items, std::int64_t ignored_target) {
+  const bool is_shared = negatives.rank() == 1;
+  const auto items = negatives.values<std::int32_t>();
+  if (is_shared) check_negatives(op, items, num_items, [] { return ""; });
   PoolVector<std::int64_t> rows;
   rows.reserve(static_cast<std::size_t>(targets.size(0)));
   for (std::int64_t t = 0; t < targets.size(0); ++t) {
     const std::int64_t target = targets.data<std::int32_t>()[t];
     if (target == ignored_target) continue;
-    check<DataError>(target >= 0 && target < num_items, "sampled_softmax: target of position ", t, " is ", target,
+    check<DataError>(target >= 0 && target < num_items, op, ": target of position ", t, " is ", target,
                      ", expected an item below ", num_items);
-    const std::int32_t* const items = negatives.data<std::int32_t>() + t * negatives.size(1);
-    std::uint32_t largest = 0;  // a negative id counts as one above 2^31
-    for (std::int64_t r = 0; r < negatives.size(1); ++r) {
-      largest = std::max(largest, static_cast<std::uint32_t>(items[r]));
-    }
-    for (std::int64_t r = 0; r < negatives.size(1) && largest >= num_items; ++r) {
-      check<DataError>(items[r] >= 0 && items[r] < num_items, "sampled_softmax: negative of position ", t, " is ",
-                       items[r], ", expected an item below ", num_items);
-    }
     rows.push_back(t);
+    if (is_shared) continue;
+    const auto count = static_cast<std::size_t>(negatives.size(1));
+    check_negatives(op, items.subspan(static_cast<std::size_t>(t) * count, count), num_items,
+                    [t] { return concat("of position ", t, " "); });
   }
   return rows;
+}
+
+/// Forward by Pass, and backward by another of its kind.
+template <class Scalar, class Pass>
+Tensor record_sampled_loss(std::string_view op, const Tensor& hidden, const Tensor& table, const Tensor& targets,
+                           const Tensor& negatives, PoolVector<std::int64_t> rows, const SampledRow<Scalar>& row,
+                           Reduction reduction) {
+  const double count = static_cast<double>(rows.size());
+  const double weight = reduction == Reduction::sum || rows.empty() ? 1.0 : 1.0 / count;
+  Tensor weights({std::ssize(rows), row.width()}, hidden.dtype());
+  const double loss = Pass(hidden, table, targets, negatives, rows, row).forward(weights);
+  return record(op, Tensor::full({}, loss * weight, hidden.dtype()), {hidden, table},
+                [hidden, table, targets, negatives, rows = std::move(rows), weights, weight,
+                 row](const Tensor& dy, Accumulator& into) {
+                  if (rows.empty()) return;
+                  const auto scale = static_cast<Scalar>(dy.item() * weight);
+                  const auto buffer = [&](const Tensor& x) {
+                    return into.wants(x) ? into.buffer(x).mutable_data<Scalar>() : nullptr;
+                  };
+                  Pass(hidden, table, targets, negatives, rows, row)
+                      .backward(weights, scale, buffer(hidden), buffer(table));
+                });
+}
+
+inline Tensor sampled_loss(std::string_view op, SampledLoss loss, const Tensor& hidden, const Tensor& table,
+                           const Tensor& targets, const Tensor& negatives, const SampledLossOptions& options) {
+  check_sampled_loss(op, hidden, table, targets, negatives, options);
+  const std::int64_t width = whole_packs(hidden.size(1));
+  if (table.size(1) < width) {
+    return sampled_loss(op, loss, hidden, pad_columns(table, width), targets, negatives, options);
+  }
+  auto rows = counted_positions(op, targets, negatives, table.size(0), options.ignored_target);
+  return dispatch_floating(op, hidden.dtype(), [&]<class Scalar>(Scalar) {
+    const SampledRow<Scalar> row(loss, options, negatives.size(negatives.rank() - 1));
+    const auto record_with = [&]<class Pass>(std::type_identity<Pass>) {
+      return record_sampled_loss<Scalar, Pass>(op, hidden, table, targets, negatives, std::move(rows), row,
+                                               options.reduction);
+    };
+    return negatives.rank() == 1 ? record_with(std::type_identity<SharedNegativesPass<Scalar>>{})
+                                 : record_with(std::type_identity<OwnNegativesPass<Scalar>>{});
+  });
 }
 
 }  // namespace detail
 
 /// Sampled softmax: mean or sum over counted positions t of  −log( e^{s⁺} / (e^{s⁺} + Σ_r e^{s_r}) ),
-///   s = hidden_t · e / temperature,  e: the row of the target (s⁺) or of a negative.
+///   s = hidden_t · e / temperature − log_expected,  e: the row of the target (s⁺) or of a negative.
 ///   hidden [T, D] and table [V, W ≥ D] float32 or float64, columns of the table beyond D must be finite and do not
-///   count; targets int32 [T]; negatives int32 [T, R]; result: a scalar.  docs/math.md (L4), (L5).
+///   count; targets int32 [T]; negatives int32 [T, R], or [R] shared by all positions; result: a scalar.
+///   docs/math.md (L4), (L5), (L8).
 /// Negatives equal to the target are left out.  Operands are taken as they are: normalise both for Meta's loss.  A
 /// table narrower than D rounded up to 8 is copied into one that is not: for many calls, pad_columns() it before.
 /// With p the softmax, g = p − onehot(target):  dhidden = Σ g·e / temperature,  de = Σ g·hidden / temperature.  If no
-/// position counts, the loss is 0 and so are all gradients.  Cost: 2·T·(R+1)·D flops, 4·T·(R+1)·D backward.  Memory
-/// until backward: the softmax, [T, R+1].  Throws DataError for a target or negative outside of the table.
+/// position counts, the loss is 0 and so are all gradients.  Cost: 2·T·(R+1)·D flops, 4·T·(R+1)·D backward; with shared
+/// negatives they are three matrix products, and the negatives' rows are gathered once.  Memory until backward: the
+/// softmax, [T, R+1].  Throws DataError for a target or negative outside of the table.
 /// Source: Meta's research code, SampledSoftmaxLoss (which gives an equal negative the logit −5e4: the same softmax).
 inline Tensor sampled_softmax(const Tensor& hidden, const Tensor& table, const Tensor& targets, const Tensor& negatives,
-                              const SampledSoftmaxOptions& options = {}) {
-  detail::check_sampled_softmax(hidden, table, targets, negatives, options);
-  const std::int64_t width = simd::whole_packs(hidden.size(1));
-  if (table.size(1) < width) return sampled_softmax(hidden, pad_columns(table, width), targets, negatives, options);
-  auto rows = detail::counted_positions(targets, negatives, table.size(0), options.ignored_target);
-  const double count = static_cast<double>(rows.size());
-  const double weight = options.reduction == Reduction::sum || rows.empty() ? 1.0 : 1.0 / count;
-  return dispatch_floating("sampled_softmax", hidden.dtype(), [&]<class Scalar>(Scalar) {
-    using Pass = detail::SampledSoftmaxPass<Scalar>;
-    Tensor weights({std::ssize(rows), simd::whole_packs(negatives.size(1) + 1)}, hidden.dtype());
-    const double loss = Pass(hidden, table, targets, negatives, rows, options.temperature).forward(weights);
-    return record("sampled_softmax", Tensor::full({}, loss * weight, hidden.dtype()), {hidden, table},
-                  [hidden, table, targets, negatives, rows = std::move(rows), weights, weight,
-                   temperature = options.temperature](const Tensor& dy, Accumulator& into) {
-                    if (rows.empty()) return;
-                    const auto scale = static_cast<Scalar>(dy.item() * weight);
-                    const auto buffer = [&](const Tensor& x) {
-                      return into.wants(x) ? into.buffer(x).mutable_data<Scalar>() : nullptr;
-                    };
-                    Pass(hidden, table, targets, negatives, rows, temperature)
-                        .backward(weights, scale, buffer(hidden), buffer(table));
-                  });
-  });
+                              const SampledLossOptions& options = {}) {
+  return detail::sampled_loss("sampled_softmax", SampledLoss::softmax, hidden, table, targets, negatives, options);
+}
+
+/// Sampled binary cross-entropy: mean or sum over counted positions of  −ln σ(s⁺) − Σ_r ln(1 − σ(s_r)),  everything
+/// else as in sampled_softmax(); docs/math.md (L6), (L7).  g = σ(s) − 1 at the target, σ(s) at a negative.
+/// Without log_expected and with one negative it is SASRec's loss (Kang & McAuley 2018); with log_expected the noise
+/// contrastive estimation of Gutmann & Hyvärinen 2010.
+inline Tensor sampled_binary(const Tensor& hidden, const Tensor& table, const Tensor& targets, const Tensor& negatives,
+                             const SampledLossOptions& options = {}) {
+  return detail::sampled_loss("sampled_binary", SampledLoss::binary, hidden, table, targets, negatives, options);
 }
 
 }  // namespace hstu

@@ -41,7 +41,12 @@ struct EnumNames<InitKind> {
 };
 template <>
 struct EnumNames<LossKind> {
-  static constexpr std::array<const char*, 3> names = {"sampled_softmax", "next_item", "last_item"};
+  static constexpr std::array<const char*, 5> names = {"sampled_softmax", "next_item", "last_item", "sampled_binary",
+                                                       "nce"};
+};
+template <>
+struct EnumNames<NegativeKind> {
+  static constexpr std::array<const char*, 3> names = {"uniform", "popularity", "in_batch"};
 };
 template <>
 struct EnumNames<OptimizerKind> {
@@ -87,6 +92,9 @@ void visit_fields(ConfigType& c, const Visit& visit) {
   visit("init", c.model.init);
   visit("loss", c.train.loss);
   visit("num_negatives", c.train.num_negatives);
+  visit("negatives", c.train.negatives);
+  visit("shared_negatives", c.train.shared_negatives);
+  visit("log_q", c.train.log_q);
   visit("samples", c.train.samples);
   visit("max_history", c.train.max_history);
   visit("batch_size", c.train.batch_size);

@@ -3,7 +3,7 @@
 #pragma once
 #include <hstu/data/batcher.hpp>
 #include <hstu/loss/cross_entropy.hpp>
-#include <hstu/loss/negatives.hpp>
+#include <hstu/loss/negative_sampler.hpp>
 #include <hstu/loss/sampled_softmax.hpp>
 #include <hstu/model/hstu.hpp>
 #include <hstu/ops/reshape.hpp>
@@ -11,18 +11,32 @@
 
 namespace hstu {
 
+/// Where the negatives of a configuration come from; target_counts as TrainingUnits counts them.
+inline NegativeSampler make_negative_sampler(const TrainConfig& config, std::vector<double> target_counts) {
+  return NegativeSampler(
+      {.kind = config.negatives, .count = config.num_negatives, .is_shared = config.shared_negatives},
+      std::move(target_counts));
+}
+
+inline RandomStream negative_stream(std::uint64_t seed, std::uint32_t step) {
+  return {.seed = seed, .step = step, .site = kSiteNegatives};
+}
+
 /// Sum of the losses of the tokens that have a target; for last_item, of the last token of each user.
-/// `scorer` is the model's, or one of a StepScorer.  torch-rechub 0.9.0 leaves the padding item out of the softmax, 0.1.0
+/// `scorer` is the model's, or one of a StepScorer; `negatives` has begun the step.
+/// torch-rechub 0.9.0 leaves the padding item out of the softmax, 0.1.0
 /// does not.
 inline Tensor training_loss(const HstuModel& model, const ItemScorer& scorer, const JaggedBatch& batch,
-                            const TrainConfig& config, ForwardContext& context) {
+                            const TrainConfig& config, const NegativeSampler& negatives, ForwardContext& context) {
   const Tensor hidden = model.hidden(batch, context);
-  if (config.loss == LossKind::sampled_softmax) {
-    const RandomStream stream{.seed = context.seed, .step = context.step, .site = kSiteNegatives};
-    const Tensor negatives = sample_negatives(batch.tokens(), config.num_negatives, model.config().num_items, stream,
-                                              context.first_token);
-    return sampled_softmax(hidden, scorer.table, batch.targets, negatives,
-                           {.temperature = scorer.temperature, .reduction = Reduction::sum});
+  if (has_negatives(config.loss)) {
+    const Tensor items =
+        negatives.draw(batch.tokens(), negative_stream(context.seed, context.step), context.first_token);
+    SampledLossOptions options{.temperature = scorer.temperature, .reduction = Reduction::sum};
+    if (config.log_q || config.loss == LossKind::nce) options.log_expected = negatives.log_expected();
+    return config.loss == LossKind::sampled_softmax
+               ? sampled_softmax(hidden, scorer.table, batch.targets, items, options)
+               : sampled_binary(hidden, scorer.table, batch.targets, items, options);
   }
   const CrossEntropyOptions options{.temperature = scorer.temperature,
                                     .excluded_item = model.config().layer == LayerKind::rechub_0_1 ? -1 : 0,

@@ -3,14 +3,19 @@
 #pragma once
 #include <string>
 
+#include <hstu/loss/negative_sampler.hpp>
 #include <hstu/model/config.hpp>
 #include <hstu/optim/schedule.hpp>
 
 namespace hstu {
 
 /// sampled_softmax: next item against random negatives at every token (Meta); next_item: cross-entropy over all items
-/// at every token (torch-rechub 0.9.0); last_item: the same at the last token only (torch-rechub 0.1.0).
-enum class LossKind { sampled_softmax, next_item, last_item };
+/// at every token (torch-rechub 0.9.0); last_item: the same at the last token only (torch-rechub 0.1.0);
+/// sampled_binary: binary cross-entropy of next item and negatives (SASRec); nce: the same with the logits corrected by
+/// how often the items are drawn (noise contrastive estimation).
+enum class LossKind { sampled_softmax, next_item, last_item, sampled_binary, nce };
+
+constexpr bool has_negatives(LossKind loss) { return loss != LossKind::next_item && loss != LossKind::last_item; }
 
 enum class OptimizerKind { sgd, adam, adamw };
 
@@ -21,7 +26,10 @@ enum class SampleKind { users, windows };
 
 struct TrainConfig {
   LossKind loss = LossKind::sampled_softmax;
-  std::int64_t num_negatives = 128;  ///< sampled_softmax, per token
+  std::int64_t num_negatives = 128;  ///< per token, of the losses that have negatives
+  NegativeKind negatives = NegativeKind::uniform;
+  bool shared_negatives = false;     ///< one set for all tokens of a step; in_batch: all its items if there are no more
+  bool log_q = false;                ///< sampled_softmax: logits less ln(how often an item is drawn); nce: always
   SampleKind samples = SampleKind::users;
   std::int64_t max_history = 200;    ///< the most recent events a user's pass sees
   std::int64_t batch_size = 128;     ///< users or windows per step
@@ -68,8 +76,12 @@ inline void validate(const TrainConfig& c) {
   check<ConfigError>(c.min_learning_rate <= c.learning_rate, "config: min_learning_rate ", c.min_learning_rate,
                      " is above learning_rate ", c.learning_rate);
   check<ConfigError>(c.patience == 0 || c.validate, "config: patience needs validate = true");
-  check<ConfigError>(c.samples == SampleKind::users || c.loss != LossKind::sampled_softmax,
+  check<ConfigError>(c.samples == SampleKind::users || !has_negatives(c.loss),
                      "config: samples = windows trains with the loss next_item or last_item");
+  check<ConfigError>(has_negatives(c.loss) || (c.negatives == NegativeKind::uniform && !c.shared_negatives),
+                     "config: negatives and shared_negatives belong to losses that have negatives");
+  check<ConfigError>(!c.log_q || c.loss == LossKind::sampled_softmax,
+                     "config: log_q belongs to loss = sampled_softmax");
 }
 
 /// All that a run is made of.
@@ -84,8 +96,8 @@ inline void validate(const Config& c) {
   validate(c.train);
   check<ConfigError>(c.train.max_history <= c.model.max_seq_len, "config: max_history ", c.train.max_history,
                      " exceeds max_seq_len ", c.model.max_seq_len);
-  check<ConfigError>(c.train.loss != LossKind::sampled_softmax || (c.model.tie_embeddings && !c.model.use_output_bias),
-                     "config: loss = sampled_softmax needs tie_embeddings = true and use_output_bias = false");
+  check<ConfigError>(!has_negatives(c.train.loss) || (c.model.tie_embeddings && !c.model.use_output_bias),
+                     "config: a loss with negatives needs tie_embeddings = true and use_output_bias = false");
 }
 
 }  // namespace hstu

@@ -51,8 +51,8 @@ class Trainer {
   Trainer(Config config, std::shared_ptr<const Sequences> sequences)
       : sequences_(std::move(sequences)), config_(with_items(std::move(config), *sequences_)),
         model_(config_.model, config_.train.seed), parameters_(model_.parameters()), units_(sequences_, config_),
-        split_(leave_last_out(*sequences_)), scorer_(model_),
-        gradients_(joined(parameters_, scorer_.parameters())), optimizer_(make_optimizer()) {}
+        negatives_(make_negative_sampler(config_.train, units_.target_counts())), split_(leave_last_out(*sequences_)),
+        scorer_(model_), gradients_(joined(parameters_, scorer_.parameters())), optimizer_(make_optimizer()) {}
 
   const Config& config() const { return config_; }
   const HstuModel& model() const { return model_; }
@@ -180,6 +180,7 @@ class Trainer {
     PoolVector<std::int64_t> first_token(chunks.size(), 0);
     for (std::size_t c = 1; c < chunks.size(); ++c) first_token[c] = first_token[c - 1] + batches[c - 1].tokens();
 
+    begin_negatives(batches);
     const PoolVector<IndexRange> groups = groups_of(batches);
     PoolVector<double> losses(chunks.size(), 0.0);
     double loss_sum = 0.0;
@@ -193,7 +194,7 @@ class Trainer {
                                  .seed = config_.train.seed,
                                  .step = static_cast<std::uint32_t>(step_),
                                  .first_token = first_token[i]};
-          const Tensor loss = training_loss(model_, scorer_.scorer(), batches[i], config_.train, context);
+          const Tensor loss = training_loss(model_, scorer_.scorer(), batches[i], config_.train, negatives_, context);
           losses[i] = loss.item();
           Gradients& into = gradients_.group(static_cast<std::size_t>(g));
           if (loss.needs_grad()) backward(loss, into, 1.0 / static_cast<double>(count));
@@ -215,6 +216,15 @@ class Trainer {
     ++step_;
     loss_sum_ += loss_sum;
     loss_count_ += count;
+  }
+
+  void begin_negatives(const PoolVector<JaggedBatch>& batches) {
+    PoolVector<std::int32_t> targets;
+    for (const JaggedBatch& batch : batches) {
+      const auto of_batch = batch.targets.values<std::int32_t>();
+      targets.insert(targets.end(), of_batch.begin(), of_batch.end());
+    }
+    negatives_.begin_step(std::move(targets), negative_stream(config_.train.seed, static_cast<std::uint32_t>(step_)));
   }
 
   /// Groups of chunks of about equal work: a power of two, so that two, four or eight threads share them evenly, and
@@ -243,6 +253,7 @@ class Trainer {
   HstuModel model_;
   ParameterList parameters_;
   TrainingUnits units_;
+  NegativeSampler negatives_;
   LeaveLastOut split_;
   StepScorer scorer_;
   GradientSum gradients_;

@@ -43,6 +43,18 @@ class TrainingUnits {
     return config_.train.max_history;
   }
 
+  /// How often each item is a target in an epoch of passes, [V].
+  std::vector<double> target_counts() const {
+    std::vector<double> counts(static_cast<std::size_t>(config_.model.num_items));
+    for (const EventRange& events : passes_) {
+      const std::int64_t first = std::max(events.begin + 1, events.end - config_.train.max_history);
+      for (std::int64_t i = first; i < events.end; ++i) {
+        ++counts.at(static_cast<std::size_t>(sequences_->items[static_cast<std::size_t>(i)]));
+      }
+    }
+    return counts;
+  }
+
   JaggedBatch batch(std::span<const std::int64_t> units) const {
     if (config_.train.samples == SampleKind::users) {
       JaggedBatchBuilder builder;
