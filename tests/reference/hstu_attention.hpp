@@ -9,7 +9,7 @@
 
 namespace hstu::reference {
 
-/// rab(h, i, j, first token of the user), keys j <= i.
+/// rab(h, i, j, first token of the user).
 using BiasOf = std::function<double(std::int64_t h, std::int64_t i, std::int64_t j, std::int64_t start)>;
 
 inline std::vector<double> hstu_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& offsets,
@@ -20,23 +20,30 @@ inline std::vector<double> hstu_attention(const Tensor& q, const Tensor& k, cons
   const auto at = [H](const Tensor& x, std::int64_t t, std::int64_t h, std::int64_t d, std::int64_t width) {
     return x.data<double>()[t * H * width + h * width + d];
   };
+  const Tensor scales = options.attn_scale.defined() ? options.attn_scale.to(DType::float64) : Tensor();
+  const auto scale_of = [&](std::int64_t token) {
+    return scales.defined() ? scales.data<double>()[scales.numel() == 1 ? 0 : token] : 1 / options.normalizer;
+  };
   std::vector<double> y(static_cast<std::size_t>(v.numel()), 0.0);
   const auto bounds = offsets.values<std::int64_t>();
   for (std::size_t b = 0; b + 1 < bounds.size(); ++b) {
     const auto start = bounds[b];
+    const auto targets = options.num_targets.defined() ? options.num_targets.values<std::int64_t>()[b] : 0;
+    const SequenceMask mask{options.mask, bounds[b + 1] - start, targets};
     for (std::int64_t h = 0; h < H; ++h) {
-      for (std::int64_t i = 0; i < bounds[b + 1] - start; ++i) {
-        std::vector<double> weight(static_cast<std::size_t>(i + 1));
+      for (std::int64_t i = 0; i < mask.length; ++i) {
+        std::vector<double> weight(static_cast<std::size_t>(mask.length), 0.0);
         double sum = 0;
-        for (std::int64_t j = 0; j <= i; ++j) {
+        for (std::int64_t j = 0; j < mask.length; ++j) {
+          if (!mask.sees(i, j)) continue;
           double s = 0;
           for (std::int64_t d = 0; d < dqk; ++d) s += at(Q, start + i, h, d, dqk) * at(K, start + j, h, d, dqk);
           s = options.alpha * s + bias(h, i, j, start);
           auto& w = weight[static_cast<std::size_t>(j)];
-          w = options.kind == AttentionKind::silu ? s / (1 + std::exp(-s)) / options.normalizer : std::exp(s);
+          w = options.kind == AttentionKind::silu ? s / (1 + std::exp(-s)) * scale_of(start + i) : std::exp(s);
           sum += w;
         }
-        for (std::int64_t j = 0; j <= i; ++j) {
+        for (std::int64_t j = 0; j < mask.length; ++j) {
           auto w = weight[static_cast<std::size_t>(j)];
           if (options.kind == AttentionKind::softmax) w /= sum;
           if (options.dropout > 0) {

@@ -7,6 +7,7 @@
 #include <hstu/core/random_fill.hpp>
 #include <hstu/core/tile.hpp>
 #include <hstu/ops/bias_panels.hpp>
+#include <hstu/ops/block_mask.hpp>
 #include <hstu/ops/panel_lines.hpp>
 
 namespace hstu {
@@ -21,6 +22,9 @@ struct AttentionOptions {
   double dropout = 0.0;     ///< probability of dropping an attention weight
   RandomStream stream{};    ///< of the dropout
   std::int64_t first_row = 0;  ///< index of the first token in the whole batch, so that chunks draw the same masks
+  AttentionMask mask{};
+  Tensor num_targets{};  ///< int64 [B], targets at the end of each user's sequence; undefined: none
+  Tensor attn_scale{};   ///< silu only, in the place of 1 / normalizer: one number, or [T], one per query
 };
 
 namespace detail {
@@ -40,6 +44,11 @@ struct AttentionOperands {
     std::int64_t result = 0;
     for (std::size_t b = 0; b + 1 < bounds.size(); ++b) result = std::max(result, bounds[b + 1] - bounds[b]);
     return result;
+  }
+  SequenceMask mask_of(std::size_t user) const {
+    const auto bounds = offsets.values<std::int64_t>();
+    return {options.mask, bounds[user + 1] - bounds[user],
+            options.num_targets.defined() ? options.num_targets.values<std::int64_t>()[user] : 0};
   }
 };
 
@@ -172,38 +181,44 @@ class AttentionPass {
     return part;
   }
 
-  // ---- walking over users, blocks of 16 queries, and the panels of their keys
+  // ---- walking over users, blocks of 16 queries, and the panels of keys that some query of the block sees
   template <class Body>
-  void for_each_block(const Body& body) const {
+  void for_each_block(const Body& body) {
     const auto bounds = o_.offsets.template values<std::int64_t>();
     for (std::size_t b = 0; b + 1 < bounds.size(); ++b) {
-      const std::int64_t length = bounds[b + 1] - bounds[b];
-      for (std::int64_t i0 = 0; i0 < length; i0 += kLine) {
-        body(bounds[b], PanelRange{static_cast<std::int64_t>(b), i0, std::min(kLine, length - i0), 0, 0});
+      const SequenceMask mask = o_.mask_of(b);
+      for (std::int64_t i0 = 0; i0 < mask.length; i0 += kLine) {
+        const std::int64_t count = std::min(kLine, mask.length - i0);
+        const bool is_plain = i0 >= mask.rule.contextual_seq_len && i0 + count <= mask.targets_begin();
+        block_ = BlockMask<Scalar>(mask, i0, count);
+        body(bounds[b], PanelRange{static_cast<std::int64_t>(b), i0, count, 0, 0, is_plain ? nullptr : &mask});
       }
     }
   }
   template <class Body>
-  static void for_each_panel(PanelRange& range, const Body& body) {
-    const std::int64_t keys = range.i0 + range.count;
-    for (range.first = 0; range.first < keys; range.first = range.last) {
-      range.last = std::min(range.first + kPanelKeys, keys);
-      body();
+  void for_each_panel(PanelRange& range, const Body& body) const {
+    for (const KeyRange& keys : block_.visited()) {
+      for (range.first = keys.first; range.first < keys.last; range.first = range.last) {
+        range.last = std::min(range.first + kPanelKeys, keys.last);
+        body();
+      }
     }
   }
-  /// body(entry, visible) for every pack of a panel; visible(x, z) is x, but z at queries before the key.
+  /// body(entry, visible) for every pack of a panel; visible(x, z) is x, but z at queries that do not see the key.
   template <class Body>
-  static HSTU_INLINE void for_each_pack(const PanelRange& range, const Body& body) {
-    const std::int64_t seen_by_all = std::clamp<std::int64_t>(range.i0 + 1, range.first, range.last) - range.first;
-    for (std::int64_t entry = 0; entry < seen_by_all * kLine; entry += kLanes) {
+  HSTU_INLINE void for_each_pack(const PanelRange& range, const Body& body) const {
+    const KeyRange all = block_.seen_by_all(range.first, range.last);
+    for (std::int64_t entry = (all.first - range.first) * kLine; entry < (all.last - range.first) * kLine;
+         entry += kLanes) {
       body(entry, [](Pack<Scalar> x, Pack<Scalar>) HSTU_LAMBDA_INLINE { return x; });
     }
-    for (std::int64_t key = seen_by_all; key < range.last - range.first; ++key) {
-      for (std::int64_t n = 0; n < kLine; n += kLanes) {
-        const auto first = static_cast<Scalar>(range.first + key - range.i0 - n);
-        const Mask<Scalar> mask = lane_numbers<Scalar>() >= splat(first);
-        body(key * kLine + n,
-             [mask](Pack<Scalar> x, Pack<Scalar> otherwise) HSTU_LAMBDA_INLINE { return select(mask, x, otherwise); });
+    for (const KeyRange& some : {KeyRange{range.first, all.first}, KeyRange{all.last, range.last}}) {
+      for (std::int64_t key = some.first; key < some.last; ++key) {
+        for (std::int64_t n = 0; n < kLine; n += kLanes) {
+          const Mask<Scalar> mask = block_.sees(key, n);
+          body((key - range.first) * kLine + n,
+               [mask](Pack<Scalar> x, Pack<Scalar> otherwise) HSTU_LAMBDA_INLINE { return select(mask, x, otherwise); });
+        }
       }
     }
   }
@@ -342,6 +357,7 @@ class AttentionPass {
   BiasPanels<Scalar> bias_;
   std::int64_t bias_heads_;
   bool has_bias_;
+  BlockMask<Scalar> block_{{}, 0, kLine};
   Tensor scratch_;
   std::int64_t taken_ = 0;
 };

@@ -2,6 +2,7 @@
 // The relative bias of a block of 16 queries as a panel [keys][16], and the way back of its gradient into the tables.
 #pragma once
 #include <hstu/core/simd.hpp>
+#include <hstu/ops/attention_mask.hpp>
 #include <hstu/ops/relative_bias.hpp>
 
 namespace hstu::detail {
@@ -9,7 +10,22 @@ namespace hstu::detail {
 /// Keys [first, last) of one user against its queries i0 … i0 + count − 1; panels have a row of 16 per key.
 struct PanelRange {
   std::int64_t user, i0, count, first, last;
+  const SequenceMask* mask = nullptr;  ///< where contextual tokens or targets are among the queries
 };
+
+/// Calls body(entry, distance) for all pairs of a panel with a mask; docs/math.md (A11).
+template <class Body>
+void for_each_pair(const PanelRange& range, const Body& body) {
+  std::int64_t places[kPanelQueries];
+  for (std::int64_t lane = 0; lane < kPanelQueries; ++lane) {
+    places[lane] = range.mask->place(range.i0 + std::min(lane, range.count - 1));
+  }
+  std::int64_t entry = 0;
+  for (std::int64_t key = range.first; key < range.last; ++key) {
+    const std::int64_t place = range.mask->place(key);
+    for (std::int64_t lane = 0; lane < kPanelQueries; ++lane) body(entry++, std::abs(places[lane] - place));
+  }
+}
 
 inline bool has_bias(const RelativeBias& bias) {
   return bias.position_table.defined() || bias.time_table.defined() || bias.dense.defined();
@@ -55,7 +71,9 @@ class BiasPanels {
 
   /// panel = bias of `head`.  Entries that no query may see are finite.
   void fill(std::int64_t head, const PanelRange& range, Scalar* panel) const {
-    if (time_.defined()) {
+    if (range.mask != nullptr) {
+      fill_pairs(head, range, panel);
+    } else if (time_.defined()) {
       bias_.time_panels->is_ascending() ? fill_tables<true>(head, range, panel) : fill_tables<false>(head, range, panel);
     } else if (position_.defined()) {
       const Scalar* by_distance = position_of(head, range.i0);
@@ -90,6 +108,16 @@ class BiasPanels {
       panel += kPanelQueries;
     }
   }
+  void fill_pairs(std::int64_t head, const PanelRange& range, Scalar* panel) const {
+    const Scalar* by_distance = position_.defined() ? position_of(head, 0) : nullptr;
+    const Scalar* table = time_.defined() ? time_.template data<Scalar>() + head * time_width_ : nullptr;
+    const std::uint16_t* buckets =
+        table != nullptr ? bias_.time_panels->row(range.user, range.i0, range.first) : nullptr;
+    for_each_pair(range, [&](std::int64_t entry, std::int64_t distance) {
+      panel[entry] = (table != nullptr ? table[buckets[entry]] : Scalar(0)) +
+                     (by_distance != nullptr ? by_distance[distance] : Scalar(0));
+    });
+  }
   void add_dense(std::int64_t head, const PanelRange& range, Scalar* panel) const {
     const std::int64_t L = bias_.dense.size(-1);
     for (std::int64_t lane = 0; lane < range.count; ++lane) {
@@ -122,7 +150,9 @@ class BiasGradients {
 
   /// Adds a panel of dscore; entries that no query may see are zero.
   void add(std::int64_t head, const PanelRange& range, const Scalar* panel) {
-    if (position_.defined()) {  // copy = key % 8 keeps every store aligned with all other stores to that copy
+    if (range.mask != nullptr) add_pairs(head, range, panel);
+    if (position_.defined() && range.mask == nullptr) {
+      // copy = key % 8 keeps every store aligned with all other stores to that copy
       const std::int64_t width = position_.size(2);
       Scalar* sums = position_.template mutable_data<Scalar>() + head * kCopies * width + kPanelQueries + range.i0;
       const Scalar* from = panel;
@@ -133,7 +163,7 @@ class BiasGradients {
         store(to + kLanes, load(to + kLanes) + load(from + kLanes));
       }
     }
-    if (time_.defined()) {
+    if (time_.defined() && range.mask == nullptr) {
       const std::int64_t width = time_.size(2);
       Scalar* sums = time_.template mutable_data<Scalar>() + head * kCopies * width;
       const std::uint16_t* buckets = bias_.time_panels->row(range.user, range.i0, range.first);
@@ -183,6 +213,24 @@ class BiasGradients {
 
  private:
   static constexpr std::int64_t kCopies = 8;
+
+  void add_pairs(std::int64_t head, const PanelRange& range, const Scalar* panel) {
+    Scalar* by_distance = nullptr;
+    Scalar* table = nullptr;
+    const std::uint16_t* buckets = nullptr;
+    if (position_.defined()) {
+      by_distance =
+          position_.template mutable_data<Scalar>() + head * kCopies * position_.size(2) + kPanelQueries;
+    }
+    if (time_.defined()) {
+      table = time_.template mutable_data<Scalar>() + head * kCopies * time_.size(2);
+      buckets = bias_.time_panels->row(range.user, range.i0, range.first);
+    }
+    for_each_pair(range, [&](std::int64_t entry, std::int64_t distance) {
+      if (by_distance != nullptr) by_distance[distance] += panel[entry];
+      if (table != nullptr) table[buckets[entry]] += panel[entry];
+    });
+  }
 
   const RelativeBias& bias_;
   std::int64_t heads_, longest_;

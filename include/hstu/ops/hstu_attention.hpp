@@ -1,11 +1,42 @@
 // SPDX-License-Identifier: MIT
-// Jagged causal attention of both kinds, with relative bias looked up inside; scores are recomputed in backward.
+// Jagged attention of both kinds under Meta's production mask, with relative bias looked up inside; scores are
+// recomputed in backward.
 #pragma once
 #include <hstu/ops/attention_pass.hpp>
+#include <hstu/ops/elementwise.hpp>
+#include <hstu/ops/reshape.hpp>
 
 namespace hstu {
 
 namespace detail {
+
+/// Throws unless the mask fits every sequence.
+inline void check_mask(const AttentionMask& mask, const Tensor& num_targets, std::span<const std::int64_t> bounds) {
+  check<ConfigError>(mask.contextual_seq_len >= 0 && mask.max_attn_len >= 0 && mask.min_full_attn_seq_len >= 0,
+                     "hstu_attention: contextual_seq_len, max_attn_len and min_full_attn_seq_len must not be negative, ",
+                     "got ", mask.contextual_seq_len, ", ", mask.max_attn_len, " and ", mask.min_full_attn_seq_len);
+  const std::int64_t users = std::ssize(bounds) - 1;
+  check<ShapeError>(!num_targets.defined() ||
+                        (num_targets.dtype() == DType::int64 && num_targets.shape() == Shape{users}),
+                    "hstu_attention: num_targets must be int64 [", users, "], got ", num_targets.dtype(),
+                    num_targets.shape());
+  for (std::size_t b = 0; b + 1 < bounds.size(); ++b) {
+    const std::int64_t length = bounds[b + 1] - bounds[b];
+    const std::int64_t targets = num_targets.defined() ? num_targets.values<std::int64_t>()[b] : 0;
+    check<ShapeError>(targets >= 0 && targets <= length, "hstu_attention: user ", b, " has ", targets,
+                      " targets, expected 0 to the length of the sequence, ", length);
+    check<ShapeError>(length == 0 || mask.contextual_seq_len <= length - targets, "hstu_attention: user ", b, " has ",
+                      length - targets, " tokens before the targets, expected at least contextual_seq_len = ",
+                      mask.contextual_seq_len);
+  }
+}
+
+inline void check_scale(const Tensor& scale, AttentionKind kind, std::int64_t tokens, DType dtype) {
+  check<ConfigError>(kind == AttentionKind::silu, "hstu_attention: attn_scale belongs to silu attention");
+  check<ShapeError>(scale.dtype() == dtype && (scale.numel() == 1 || scale.shape() == Shape{tokens}),
+                    "hstu_attention: attn_scale must be ", dtype, ", one number or [", tokens, "], got ",
+                    scale.dtype(), scale.shape());
+}
 
 inline void check_attention(const AttentionOperands& o) {
   const AttentionOptions& options = o.options;
@@ -32,22 +63,34 @@ inline void check_attention(const AttentionOperands& o) {
   check<ShapeError>(bounds.front() == 0 && bounds.back() == q.rows() && std::ranges::is_sorted(bounds),
                     "hstu_attention: offsets must ascend from 0 to T = ", q.rows(), ", got ", bounds.front(), " to ",
                     bounds.back());
-  check_bias(o.bias, q.dtype(), H, offsets, o.longest());
+  check_mask(options.mask, options.num_targets, bounds);
+  check_bias(o.bias, q.dtype(), H, offsets, o.longest(), options.mask.contextual_seq_len);
+  if (options.attn_scale.defined()) check_scale(options.attn_scale, options.kind, q.rows(), q.dtype());
 }
 
 }  // namespace detail
 
-/// Jagged HSTU attention, per user and head, query i sees keys j <= i; docs/math.md (A1) to (A8):
+/// Jagged HSTU attention, per user and head, query i sees keys j <= i, or what options.mask says; docs/math.md (A1) to
+/// (A12):
 ///   silu:    Y = (SiLU(α·Q·Kᵀ + rab) / n) · V           softmax:  Y = softmax(α·Q·Kᵀ + rab) · V
 ///   q, k [T, H·Dqk]   v, y [T, H·Dv], tensors or columns of one   offsets [B+1] int64, ascending from 0 to T
 ///   rab: see RelativeBias
-/// Cost: 2·H·Σ lᵢ²/2·(Dqk + Dv) flops forward, 2.5 times that backward.  Keeps q, k, v (softmax: y and [T, H] too).
-/// Throws ShapeError if operands do not fit each other, ConfigError for options out of range.
+/// Cost: 2·H·Σ lᵢ²/2·(Dqk + Dv) flops forward, 2.5 times that backward; panels that the mask hides from all of 16
+/// neighbouring queries cost nothing.  Keeps q, k, v (softmax: y and [T, H] too).
+/// Throws ShapeError if operands do not fit each other, or a mask does not fit a sequence; ConfigError for options out of
+/// range.
 /// Source: Zhai et al. 2024, eq. 2-3 (silu); torch-rechub 0.1.0, HSTULayer (softmax).
 inline Tensor hstu_attention(const Columns& q, const Columns& k, const Columns& v, const Tensor& offsets,
                              const RelativeBias& bias, const AttentionOptions& options) {
   const detail::AttentionOperands operands{q, k, v, offsets, bias, options};
   detail::check_attention(operands);
+  if (options.attn_scale.defined()) {
+    AttentionOptions unscaled = options;
+    unscaled.normalizer = 1.0;
+    unscaled.attn_scale = {};
+    const Tensor& scale = options.attn_scale;
+    return hstu_attention(q, k, v, offsets, bias, unscaled) * reshape(scale, {scale.numel(), 1});
+  }
   Tensor y({v.rows(), v.width}, v.dtype());
   Tensor lse;
   if (options.kind == AttentionKind::softmax) lse = Tensor({q.rows(), options.num_heads}, q.dtype());

@@ -10,12 +10,12 @@
 namespace hstu {
 
 /// rab[h, i, j] = position_table[row(i − j), h] + time_table[bucket(i, j), h] + dense[h, i, j]; absent parts are zero.
-/// Tables are [rows, H], or [rows] when all heads share them.  docs/math.md (A2), (A8)
+/// Tables are [rows, H], or [rows] when all heads share them.  docs/math.md (A2), (A8); under a mask (A11).
 struct RelativeBias {
   Tensor position_table;
   std::shared_ptr<const DistanceRows> position_rows;
   Tensor time_table;
-  std::shared_ptr<const TimePanels> time_panels;
+  std::shared_ptr<const TimePanels> time_panels;  ///< made with the mask's contextual_seq_len
   Tensor dense;  ///< [H, L, L] or [1, H, L, L]: for models that build their bias elsewhere
 };
 
@@ -25,7 +25,7 @@ inline std::int64_t table_heads(const Tensor& table) { return table.rank() == 1 
 
 /// Throws unless the parts of the bias fit `num_heads` and the histories.
 inline void check_bias(const RelativeBias& bias, DType dtype, std::int64_t num_heads, const Tensor& offsets,
-                       std::int64_t longest) {
+                       std::int64_t longest, std::int64_t contextual_seq_len) {
   const auto check_table = [&](const char* name, const Tensor& table) {
     check<ShapeError>(table.dtype() == dtype && (table.rank() == 1 || (table.rank() == 2 && table.size(1) == num_heads)),
                       "hstu_attention: ", name, " must be ", dtype, " [rows] or [rows, ", num_heads, "], got ",
@@ -48,6 +48,8 @@ inline void check_bias(const RelativeBias& bias, DType dtype, std::int64_t num_h
     check<ShapeError>(bias.time_panels != nullptr && bias.time_panels->users() == users,
                       "hstu_attention: time panels of ", bias.time_panels ? bias.time_panels->users() : 0,
                       " users, the batch has ", users);
+    check<ShapeError>(bias.time_panels->contextual_seq_len() == contextual_seq_len, "hstu_attention: time panels for ",
+                      bias.time_panels->contextual_seq_len(), " contextual tokens, the mask has ", contextual_seq_len);
     for (std::int64_t b = 0; b < users; ++b) {
       const std::int64_t length = offsets.data<std::int64_t>()[b + 1] - offsets.data<std::int64_t>()[b];
       check<ShapeError>(bias.time_panels->fits(b, length), "hstu_attention: the time panels of user ", b,
