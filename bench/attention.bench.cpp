@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // hstu_attention on one chunk of a training step, forward and backward.
-//   pairs = Σ l·(l + 1)/2 over the sequences: a query and a key that it sees, for all heads together
+//   pairs: a query and a key that it sees, for all heads together; l·(l + 1)/2 in a sequence without a mask
 //   flops = 2·H·pairs·(Dqk + Dv) forward, 2.5 times that backward; masked scores, bias and activation count as nothing
 #include <hstu/core/chunks.hpp>
 #include <hstu/ops/hstu_attention.hpp>
@@ -18,14 +18,21 @@ constexpr std::int64_t kLongestForLoops = 1024;  // plain loops take a microseco
 struct Case {
   std::int64_t heads, width, length;
   AttentionKind kind = AttentionKind::silu;
+  std::int64_t window = 0, targets = 0;
 
   /// A chunk holds whole users of 256 tokens together, or one longer user.
   std::int64_t users() const { return std::max<std::int64_t>(1, kChunkTokens / length); }
-  double pairs() const { return static_cast<double>(users() * length * (length + 1) / 2); }
+  SequenceMask mask() const { return {{.max_attn_len = window}, length, targets}; }
+  double pairs() const {
+    std::int64_t count = users() * targets;  // a target and itself
+    for (std::int64_t i = 0; i < length; ++i) count += users() * (mask().keys_of(i).last - mask().keys_of(i).first);
+    return static_cast<double>(count);
+  }
   double flops() const { return 2.0 * static_cast<double>(heads) * pairs() * static_cast<double>(2 * width); }
   std::string name(const char* pass) const {
     return concat("attention_", pass, "/", heads, "x", width, "/", length,
-                  kind == AttentionKind::softmax ? "/softmax" : "");
+                  kind == AttentionKind::softmax ? "/softmax" : "", window > 0 ? concat("/window:", window) : "",
+                  targets > 0 ? concat("/targets:", targets) : "");
   }
 };
 
@@ -35,6 +42,7 @@ struct Operands {
   Tensor uvqk, offsets, query_times, key_times, dy;
   RelativeBias bias;
   AttentionOptions options;
+  SequenceMask mask;
   TimeBucketOptions buckets{.divisor = 0.301, .max_bucket = 128};
 
   Operands(const Case& c, DType dtype) {
@@ -60,7 +68,9 @@ struct Operands {
     bias.position_rows = std::make_shared<DistanceRows>(signed_distance_rows(c.length));
     bias.time_table = leaf({buckets.max_bucket + 1}, 3, 0.1);
     bias.time_panels = std::make_shared<TimePanels>(offsets, query_times, key_times, TimeBorders(buckets));
-    options = {.kind = c.kind, .num_heads = c.heads, .normalizer = static_cast<double>(c.length)};
+    mask = c.mask();
+    options = {.kind = c.kind, .num_heads = c.heads, .normalizer = static_cast<double>(c.length), .mask = mask.rule};
+    if (c.targets > 0) options.num_targets = Tensor::full({c.users()}, static_cast<double>(c.targets), DType::int64);
     dy = randn({tokens, c.heads * c.width}, {.seed = 4}).to(dtype);
   }
 
@@ -74,7 +84,8 @@ struct Operands {
     const Tensor positions = bias.position_table.to(DType::float64), ages = bias.time_table.to(DType::float64);
     return reference::hstu_attention(copy(2), copy(3), copy(1), offsets, [&](auto, auto i, auto j, auto start) {
       const std::int64_t age = query_times.data<std::int64_t>()[start + i] - key_times.data<std::int64_t>()[start + j];
-      return positions.data<double>()[(*bias.position_rows)[static_cast<std::size_t>(i - j)]] +
+      const auto distance = static_cast<std::size_t>(mask.place(i) - mask.place(j));
+      return positions.data<double>()[(*bias.position_rows)[distance]] +
              ages.data<double>()[time_bucket(age, buckets)];
     }, options);
   }
@@ -116,6 +127,8 @@ void report(benchmark::State& state, const Samples& samples, const Case& c, doub
   std::vector<Case> cases;
   for (const int length : {16, 64, 200, 256, 1024, 8192}) cases.push_back({1, 50, length});
   cases.push_back({1, 50, 200, AttentionKind::softmax});
+  for (const int window : {64, 256}) cases.push_back({1, 50, 1024, AttentionKind::silu, window});
+  for (const int targets : {64, 512}) cases.push_back({1, 50, 1024, AttentionKind::silu, 0, targets});
   for (const int length : {16, 64, 200, 1024}) cases.push_back({2, 25, length});
   for (const int length : {16, 64, 200, 1024}) cases.push_back({4, 64, length});
   for (const Case& c : cases) {

@@ -17,6 +17,7 @@
 #include <hstu/ops/elementwise.hpp>
 #include <hstu/ops/embedding.hpp>
 #include <hstu/ops/gate.hpp>
+#include <hstu/ops/gated_output.hpp>
 #include <hstu/ops/hstu_attention.hpp>
 #include <hstu/ops/l2_normalize.hpp>
 #include <hstu/ops/layer_norm.hpp>

@@ -36,6 +36,8 @@ class GoldenFile {
   bool has_option(const std::string& key) const { return config_.contains(key); }
   template <class T>
   T option(const std::string& key) const { return required<T, CheckpointError>(config_, key, origin_); }
+  template <class T>
+  T option_or(const std::string& key, T absent) const { return has_option(key) ? option<T>(key) : absent; }
   const nlohmann::json& config() const { return config_; }
 
   /// A tensor as it is in the file; it counts as read.
@@ -133,6 +135,9 @@ void run_seed_model(GoldenFile& file);
 void run_paper_layer(GoldenFile& file);
 void run_paper_model(GoldenFile& file);
 void run_meta_model(GoldenFile& file);
+void run_meta_attention(GoldenFile& file);
+void run_meta_cached_attention(GoldenFile& file);
+void run_meta_norm_gate(GoldenFile& file);
 void run_metrics(GoldenFile& file);
 
 }  // namespace hstu::golden
