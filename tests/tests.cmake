@@ -4,7 +4,7 @@ set(report_folder ${PROJECT_BINARY_DIR}/reports)
 file(MAKE_DIRECTORY ${report_folder})
 
 # Areas that train models are compiled as one unit: each file would compile the whole model again, a minute each.
-set(areas_in_one_unit memory metrics model train)
+set(areas_in_one_unit memory metrics model serve train)
 
 function(hstu_test_program name)
   hstu_program(${name} TEST SOURCES ${ARGN})

@@ -47,6 +47,10 @@ class BiasLookup {
     return bias;
   }
 
+  const std::shared_ptr<const DistanceRows>& position_rows() const { return position_rows_; }
+  /// Null without a time bias.
+  const std::shared_ptr<const TimeBorders>& time_borders() const { return borders_; }
+
  private:
   TimeBias time_bias_;
   std::shared_ptr<const DistanceRows> position_rows_;

@@ -88,14 +88,41 @@ class HstuModel {
   /// columns do not fit.
   Tensor hidden(const JaggedBatch& batch, ForwardContext& context) const {
     check_batch(batch);
-    const RelativeBias bias = shared_tables_.in(lookup_.of(batch));
-    Tensor x = dropout(embed(batch), config_.dropout, context);
-    for (const Layer& layer : layers_) {
-      if (const auto* l = std::get_if<Rechub01Layer>(&layer)) x = (*l)(x, batch.offsets, bias, context);
-      else if (const auto* m = std::get_if<MetaLayer>(&layer)) x = (*m)(x, batch.offsets, bias, context);
-      else x = x + std::get<Rechub09Layer>(layer)(x, batch.offsets, bias, context);
+    const RelativeBias bias = lookup_.of(batch);
+    return through_layers(dropout(embed(batch), config_.dropout, context), context,
+                          [&](std::size_t layer, const Columns& q, const Columns& k, const Columns& v,
+                              const AttentionOptions& options) {
+      return hstu_attention(q, k, v, batch.offsets, tables_of(layer).in(bias), options);
+    });
+  }
+
+  /// Embedded tokens → hidden states, attention done by attend(layer, q, k, v, options).
+  template <class Attend>
+  Tensor through_layers(Tensor x, ForwardContext& context, const Attend& attend) const {
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+      const auto attend_layer = [&](const Columns& q, const Columns& k, const Columns& v,
+                                    const AttentionOptions& options) { return attend(i, q, k, v, options); };
+      const Tensor y = std::visit([&](const auto& layer) { return layer.forward(x, context, attend_layer); }, layers_[i]);
+      x = std::holds_alternative<Rechub09Layer>(layers_[i]) ? x + y : y;
     }
     return config_.l2_scores ? l2_normalize(x, config_.l2_eps) : x;
+  }
+  /// What the first layer sees of every token, without dropout.  Throws DataError for an item outside the table.
+  Tensor embed(const JaggedBatch& batch) const {
+    Tensor x = embedding(items_, batch.items, 0);
+    if (config_.scale_input_embedding) x = scale(x, std::sqrt(static_cast<double>(config_.d_model)));
+    x = x + embedding(positions_, batch.positions);
+    return ages_.defined() ? x + embedding(ages_, age_buckets(batch), padding_age()) : x;
+  }
+
+  /// What the model knows about distances and time differences.
+  const BiasLookup& lookup() const { return lookup_; }
+  /// The bias tables that a layer's attention looks into.
+  const BiasTables& tables_of(std::size_t layer) const {
+    return std::visit([&]<class Kind>(const Kind& l) -> const BiasTables& {
+      if constexpr (std::is_same_v<Kind, Rechub01Layer>) return shared_tables_;
+      else return l.tables();
+    }, layers_.at(layer));
   }
 
   /// Normalises the whole item table if the config says so: make it once for many batches.
@@ -125,12 +152,6 @@ class HstuModel {
       check<DataError>(position >= 0 && position < config_.max_seq_len, "hstu: position ", position,
                        " of a token, expected 0 to max_seq_len − 1 = ", config_.max_seq_len - 1);
     }
-  }
-  Tensor embed(const JaggedBatch& batch) const {
-    Tensor x = embedding(items_, batch.items, 0);
-    if (config_.scale_input_embedding) x = scale(x, std::sqrt(static_cast<double>(config_.d_model)));
-    x = x + embedding(positions_, batch.positions);
-    return ages_.defined() ? x + embedding(ages_, age_buckets(batch), padding_age()) : x;
   }
   /// torch-rechub 0.1.0 keeps bucket 0 as the padding row of the time embedding.
   std::int64_t padding_age() const { return config_.layer == LayerKind::rechub_0_1 ? 0 : -1; }

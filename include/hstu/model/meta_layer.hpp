@@ -30,11 +30,18 @@ class MetaLayer {
 
   Tensor operator()(const Tensor& x, const Tensor& offsets, const RelativeBias& lookup,
                     ForwardContext& context) const {
+    return forward(x, context, [&](const Columns& q, const Columns& k, const Columns& v, const AttentionOptions& options) {
+      return hstu_attention(q, k, v, offsets, tables_.in(lookup), options);
+    });
+  }
+
+  /// The same with attention done by attend(q, k, v, options), e.g. over cached keys and values.
+  template <class Attend>
+  Tensor forward(const Tensor& x, ForwardContext& context, const Attend& attend) const {
     const Tensor uvqk = matmul_silu(layer_norm(x, eps_), uvqk_);
     const std::int64_t first_q = 2 * v_width_, first_k = first_q + qk_width_;
     const Columns v(uvqk, v_width_, v_width_), q(uvqk, first_q, qk_width_), k(uvqk, first_k, qk_width_);
-    const Tensor attended = hstu_attention(q, k, v, offsets, tables_.in(lookup),
-                                           {.num_heads = heads_, .alpha = 1.0, .normalizer = normalizer_});
+    const Tensor attended = attend(q, k, v, {.num_heads = heads_, .alpha = 1.0, .normalizer = normalizer_});
     Tensor gated;
     if (concat_ua_) {
       const Tensor a = layer_norm(attended, eps_);
@@ -46,6 +53,7 @@ class MetaLayer {
     return o_(dropout(gated, dropout_, context), x);
   }
 
+  const BiasTables& tables() const { return tables_; }
   void list(const std::string& prefix, ParameterList& into) const {
     into.push_back({prefix + "._uvqk", uvqk_});
     tables_.list(prefix + "._rel_attn_bias._pos_w", prefix + "._rel_attn_bias._ts_w", into);

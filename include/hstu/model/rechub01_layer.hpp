@@ -32,6 +32,14 @@ class Rechub01Layer {
   }
 
   Tensor operator()(const Tensor& x, const Tensor& offsets, const RelativeBias& bias, ForwardContext& context) const {
+    return forward(x, context, [&](const Columns& q, const Columns& k, const Columns& v, const AttentionOptions& options) {
+      return hstu_attention(q, k, v, offsets, bias, options);
+    });
+  }
+
+  /// The same with attention done by attend(q, k, v, options).
+  template <class Attend>
+  Tensor forward(const Tensor& x, ForwardContext& context, const Attend& attend) const {
     const Tensor qkuv = proj1_(norm1_(x));
     const std::int64_t first_u = 2 * qk_width_, first_v = first_u + v_width_;
     const Columns q(qkuv, 0, qk_width_), k(qkuv, qk_width_, qk_width_);
@@ -42,7 +50,7 @@ class Rechub01Layer {
                                    .dropout = context.is_training ? dropout_ : 0.0,
                                    .stream = context.next_stream(),
                                    .first_row = context.first_token};
-    const Tensor attended = hstu_attention(q, k, v, offsets, bias, options);
+    const Tensor attended = attend(q, k, v, options);
     const Tensor middle = dropout(proj2_(sigmoid_gate(attended, u)), dropout_, context) + x;
     const Tensor inner = dropout(relu(ffn0_(norm2_(middle))), dropout_, context);
     return dropout(ffn3_(inner), dropout_, context) + middle;

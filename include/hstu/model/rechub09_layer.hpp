@@ -36,17 +36,24 @@ class Rechub09Layer {
 
   Tensor operator()(const Tensor& x, const Tensor& offsets, const RelativeBias& lookup,
                     ForwardContext& context) const {
+    return forward(x, context, [&](const Columns& q, const Columns& k, const Columns& v, const AttentionOptions& options) {
+      return hstu_attention(q, k, v, offsets, tables_.in(lookup), options);
+    });
+  }
+
+  /// The same with attention done by attend(q, k, v, options).
+  template <class Attend>
+  Tensor forward(const Tensor& x, ForwardContext& context, const Attend& attend) const {
     const Tensor qkuv = linear_silu(norm_in_(x), proj1_.weight, proj1_.bias);
     const std::int64_t first_u = 2 * qk_width_, first_v = first_u + v_width_;
     const Columns q(qkuv, 0, qk_width_), k(qkuv, qk_width_, qk_width_);
     const Columns u(qkuv, first_u, v_width_), v(qkuv, first_v, v_width_);
-    const Tensor attended =
-        hstu_attention(q, k, v, offsets, tables_.in(lookup),
-                       {.num_heads = heads_, .alpha = alpha_, .normalizer = normalizer_});
+    const Tensor attended = attend(q, k, v, {.num_heads = heads_, .alpha = alpha_, .normalizer = normalizer_});
     const Tensor gated = norm_gate(attended, u, norm_attn_.weight, norm_attn_.bias, norm_attn_.eps);
     return proj2_(dropout(gated, dropout_, context));
   }
 
+  const BiasTables& tables() const { return tables_; }
   void list(const std::string& prefix, ParameterList& into) const {
     norm_in_.list(prefix + ".norm_in", into);
     proj1_.list(prefix + ".proj1", into);

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+// Scores of all items for a few hidden states: the item table laid out once so that a single row is no waste.
+#pragma once
+#include <hstu/core/tile.hpp>
+#include <hstu/model/hstu.hpp>
+
+namespace hstu {
+
+/// The table that scores are made of, normalised if the model says so, in panels [16 items][D] with the items in the
+/// SIMD lanes.
+class ItemScores {
+ public:
+  explicit ItemScores(const HstuModel& model) {
+    const NoGrad no_grad;
+    const ItemScorer scorer = model.scorer();
+    num_items_ = scorer.table.size(0);
+    width_ = scorer.table.size(1);
+    padded_ = (num_items_ + kPanel - 1) / kPanel * kPanel;
+    panels_ = Tensor::zeros({padded_ / kPanel, width_, kPanel}, scorer.table.dtype());
+    bias_ = scorer.bias;
+    temperature_ = scorer.temperature;
+    dispatch_floating("item_scores", panels_.dtype(), [&]<class Scalar>(Scalar) {
+      const Scalar* from = scorer.table.data<Scalar>();
+      Scalar* to = panels_.mutable_data<Scalar>();
+      for (std::int64_t item = 0; item < num_items_; ++item) {
+        for (std::int64_t d = 0; d < width_; ++d) {
+          to[(item / kPanel * width_ + d) * kPanel + item % kPanel] = from[item * width_ + d];
+        }
+      }
+    });
+  }
+
+  std::int64_t num_items() const { return num_items_; }
+
+  /// [rows, V] of hidden [rows, D], as HstuModel::scores.
+  Tensor operator()(const Tensor& hidden) const {
+    check<ShapeError>(hidden.rank() == 2 && hidden.size(1) == width_ && hidden.dtype() == panels_.dtype(),
+                      "item scores: hidden states must be ", panels_.dtype(), " [rows, ", width_, "], got ",
+                      hidden.dtype(), hidden.shape());
+    Tensor scores({hidden.size(0), num_items_}, hidden.dtype());
+    dispatch_floating("item_scores", hidden.dtype(),
+                      [&]<class Scalar>(Scalar) { multiply<Scalar>(hidden, scores); });
+    return scores;
+  }
+
+ private:
+  static constexpr std::int64_t kPanel = 2 * kLanes;
+
+  template <class Scalar>
+  void multiply(const Tensor& hidden, Tensor& scores) const {
+    const std::int64_t rows = hidden.size(0);
+    Tensor padded({rows, padded_}, hidden.dtype());
+    Scalar* const all = padded.mutable_data<Scalar>();
+    for (std::int64_t first = 0; first < padded_; first += kPanel) {
+      set_tiles(rows, 2, TileOperand<Scalar>{hidden.data<Scalar>(), width_, 1}, width_,
+                panels_.data<Scalar>() + first * width_, kPanel, all + first, padded_);
+    }
+    const auto factor = static_cast<Scalar>(1.0 / temperature_);
+    const Scalar* const bias = bias_.defined() ? bias_.data<Scalar>() : nullptr;
+    for (std::int64_t row = 0; row < rows; ++row) {
+      const Scalar* from = all + row * padded_;
+      Scalar* to = scores.mutable_data<Scalar>() + row * num_items_;
+      for (std::int64_t v = 0; v < num_items_; ++v) to[v] = (from[v] + (bias != nullptr ? bias[v] : Scalar(0))) * factor;
+    }
+  }
+
+  std::int64_t num_items_ = 0, width_ = 0, padded_ = 0;
+  Tensor panels_, bias_;
+  double temperature_ = 1.0;
+};
+
+}  // namespace hstu
