@@ -6,8 +6,8 @@
 
 namespace hstu {
 
-/// The table that scores are made of, normalised if the model says so, in panels [16 items][D] with the items in the
-/// SIMD lanes.
+/// The table that scores are made of, normalised if the model says so, in panels [D][64 items] with the items in the
+/// SIMD lanes: eight independent sums for one row.
 class ItemScores {
  public:
   explicit ItemScores(const HstuModel& model) {
@@ -44,16 +44,23 @@ class ItemScores {
   }
 
  private:
-  static constexpr std::int64_t kPanel = 2 * kLanes;
+  static constexpr std::int64_t kPanel = 8 * kLanes;
 
   template <class Scalar>
   void multiply(const Tensor& hidden, Tensor& scores) const {
     const std::int64_t rows = hidden.size(0);
     Tensor padded({rows, padded_}, hidden.dtype());
     Scalar* const all = padded.mutable_data<Scalar>();
+    const TileOperand<Scalar> left{hidden.data<Scalar>(), width_, 1};
     for (std::int64_t first = 0; first < padded_; first += kPanel) {
-      set_tiles(rows, 2, TileOperand<Scalar>{hidden.data<Scalar>(), width_, 1}, width_,
-                panels_.data<Scalar>() + first * width_, kPanel, all + first, padded_);
+      const Scalar* const panel = panels_.data<Scalar>() + first * width_;
+      if (rows == 1) {
+        detail::tile<1, 8, detail::TileStart::zero>(left, width_, panel, kPanel, all, padded_, all + first, padded_);
+        continue;
+      }
+      for (std::int64_t n = 0; n < kPanel; n += 2 * kLanes) {
+        set_tiles(rows, 2, left, width_, panel + n, kPanel, all + first + n, padded_);
+      }
     }
     const auto factor = static_cast<Scalar>(1.0 / temperature_);
     const Scalar* const bias = bias_.defined() ? bias_.data<Scalar>() : nullptr;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The best items of a row of scores.
 #pragma once
+#include <limits>
+
 #include <hstu/metrics/candidates.hpp>
 
 namespace hstu {
@@ -18,22 +20,38 @@ template <class Scalar>
 std::vector<ScoredItem> top_k(std::span<const Scalar> scores, std::int64_t k,
                               std::span<const std::int32_t> excluded = {}) {
   check<ConfigError>(k >= 0, "top_k: k must not be negative, got ", k);
-  std::vector<std::int32_t> items;
-  items.reserve(scores.size());
-  detail::for_each_candidate_range(scores, excluded, [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t item = first; item < last; ++item) items.push_back(static_cast<std::int32_t>(item));
-  });
-  const auto score = [&](std::int32_t item) { return scores[static_cast<std::size_t>(item)]; };
-  const auto is_better = [&](std::int32_t a, std::int32_t b) {
-    return score(a) > score(b) || (score(a) == score(b) && a < b);
+  struct Entry {
+    Scalar score;
+    std::int32_t item;
   };
-  const std::int64_t count = std::min(k, std::ssize(items));
-  std::ranges::partial_sort(items, items.begin() + count, is_better);
+  const auto is_better = [](const Entry& a, const Entry& b) {
+    return a.score > b.score || (a.score == b.score && a.item < b.item);
+  };
+  const auto count = static_cast<std::size_t>(std::min(k, std::ssize(scores)));
+  // Up to 2k entries that may be among the best.  Once k are known only better ones come in: ids ascend, so that of equal
+  // scores the first stays.
+  std::vector<Entry> entries;
+  entries.reserve(2 * count);
+  Scalar worst = std::numeric_limits<Scalar>::lowest();
+  const auto keep_best = [&] {
+    std::ranges::nth_element(entries, entries.begin() + static_cast<std::ptrdiff_t>(count) - 1, is_better);
+    entries.resize(count);
+    worst = entries.back().score;
+  };
+  detail::for_each_candidate_range(scores, excluded, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t item = first; item < last; ++item) {
+      const Scalar score = scores[static_cast<std::size_t>(item)];
+      if (entries.size() >= count && score <= worst) continue;
+      if (count == 0) return;
+      entries.push_back({score, static_cast<std::int32_t>(item)});
+      if (entries.size() == 2 * count) keep_best();
+    }
+  });
+  if (entries.size() > count) keep_best();
+  std::ranges::sort(entries, is_better);
   std::vector<ScoredItem> best;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::int32_t item = items[static_cast<std::size_t>(i)];
-    best.push_back({item, static_cast<double>(score(item))});
-  }
+  best.reserve(entries.size());
+  for (const Entry& entry : entries) best.push_back({entry.item, static_cast<double>(entry.score)});
   return best;
 }
 
