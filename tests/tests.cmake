@@ -21,6 +21,10 @@ foreach(file IN LISTS test_files)
   list(APPEND files_of_${area} ${file})
 endforeach()
 list(REMOVE_DUPLICATES areas)
+if(TARGET hstu_cuda)
+  include(${CMAKE_CURRENT_LIST_DIR}/cuda/cuda.cmake)
+endif()
+list(REMOVE_ITEM areas cuda)  # has entries of its own
 
 foreach(area IN LISTS areas)
   set(name hstu_${area}_tests)

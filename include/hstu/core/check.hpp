@@ -21,6 +21,7 @@ class CheckpointError : public Error { using Error::Error; };  ///< damaged or u
 class ConfigError : public Error { using Error::Error; };      ///< options that do not exist or contradict
 class NumericError : public Error { using Error::Error; };     ///< NaN or Inf where a number is needed
 class IoError : public Error { using Error::Error; };          ///< the operating system refused a file operation
+class DeviceError : public Error { using Error::Error; };      ///< no usable GPU, or a call of its driver failed
 
 /// Joins its arguments as text: concat("got ", 3, " of ", shape).
 template <class... Parts>

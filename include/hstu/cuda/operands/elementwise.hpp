@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+// Operands of kernels/elementwise.cu.  Rows of [rows, cols] lie `…_stride` apart where a stride is given.
+#pragma once
+#include <cstdint>
+
+namespace hstu::cuda {
+
+/// y = a·σ(u);  da = dy·σ(u), du = dy·a·σ(u)·(1 − σ(u)).
+struct SigmoidGateForward {
+  const float* a;
+  const float* u;
+  float* y;
+  std::int64_t rows;
+  std::int64_t u_stride;
+  std::int32_t cols;
+};
+struct SigmoidGateBackward {
+  const float* a;
+  const float* u;
+  const float* dy;
+  float* da;
+  float* du;
+  std::int64_t rows;
+  std::int64_t u_stride;
+  std::int64_t du_stride;
+  std::int32_t cols;
+};
+
+enum class Activation : std::int32_t { none, silu, relu };
+
+/// y = f(z + bias): what follows a matrix product.  y may be z where the gradient does not need z.
+struct BiasActivationForward {
+  const float* z;
+  const float* bias;  ///< [cols]; null: 0
+  float* y;
+  std::int64_t rows;
+  std::int32_t cols;
+  Activation activation;
+};
+/// dz = dy·f′(z + bias).  dz may be dy or z.
+struct BiasActivationBackward {
+  const float* z;
+  const float* bias;
+  const float* dy;
+  float* dz;
+  std::int64_t rows;
+  std::int32_t cols;
+  Activation activation;
+};
+
+/// sums[chunk, c] = Σ x[r, c] over the rows of the chunk, in a fixed order.
+struct SumRows {
+  const float* x;
+  float* sums;
+  std::int64_t rows;
+  std::int64_t rows_per_chunk;
+  std::int32_t cols;
+};
+
+}  // namespace hstu::cuda

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// Rows of tables by id, and the gradients of the tables: a warp adds the rows of one id in the order of the tokens, so
+// that every row is written once, by one warp, with the same bits in every run.
+#include <hstu/cuda/operands/embedding.hpp>
+
+#include "device.cuh"
+
+namespace hstu::cuda {
+
+constexpr int kThreads = 128;
+
+HSTU_DEVICE std::int64_t warp_index() {
+  return static_cast<std::int64_t>(blockIdx.x) * (kThreads / kWarpSize) + warp_id();
+}
+
+HSTU_KERNEL(kThreads) embedding_forward(const __grid_constant__ EmbeddingForward o) {
+  const std::int64_t row = warp_index();
+  if (row >= o.rows) return;
+  const float* from[EmbeddingForward::kMaxLookups];
+#pragma unroll
+  for (int i = 0; i < EmbeddingForward::kMaxLookups; ++i) {
+    const Lookup& lookup = o.lookups[i];
+    from[i] = lookup.ids == nullptr ? nullptr : lookup.table + static_cast<std::int64_t>(lookup.ids[row]) * o.cols;
+  }
+  for (int c = lane_id(); c < o.cols; c += kWarpSize) {
+    float y = 0.0f;
+#pragma unroll
+    for (int i = 0; i < EmbeddingForward::kMaxLookups; ++i) {
+      if (from[i] != nullptr) y = fmaf(o.lookups[i].scale, from[i][c], y);
+    }
+    o.y[row * o.cols + c] = drop(o.dropout, static_cast<std::uint64_t>(row * o.cols + c), y);
+  }
+}
+
+HSTU_KERNEL(kThreads) sum_segments(const __grid_constant__ SumSegments o) {
+  const std::int64_t segment = warp_index();
+  if (segment >= o.segments) return;
+  const int first = o.starts[segment], last = o.starts[segment + 1];
+  float* const row = o.dtable + static_cast<std::int64_t>(o.ids[segment]) * o.cols;
+  for (int c = lane_id(); c < o.cols; c += kWarpSize) {
+    float sum = 0.0f;
+    for (int i = first; i < last; ++i) {
+      const std::int32_t place = o.places[i];
+      const float coefficient = o.coefficients != nullptr ? o.coefficients[place] : 1.0f;
+      const std::int32_t source = o.group == 1 ? place : place / o.group;
+      sum = fmaf(coefficient, o.values[static_cast<std::int64_t>(source) * o.cols + c], sum);
+    }
+    row[c] = fmaf(o.scale, sum, o.accumulates ? row[c] : 0.0f);
+  }
+}
+
+}  // namespace hstu::cuda
