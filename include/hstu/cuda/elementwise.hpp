@@ -30,20 +30,25 @@ inline void dropout(Device& device, const Dropout& o) {
   device.launch({"elementwise", "dropout"}, {.blocks = blocks, .threads = detail::kRowThreads}, o);
 }
 
+/// sums [groups, cols]: each the sum of `rows` rows of x [groups·rows, cols].
+inline void sum_row_groups(Device& device, const float* x, std::int64_t groups, std::int64_t rows, std::int64_t cols,
+                           float* sums) {
+  constexpr std::int64_t kThreads = 1024;
+  device.launch({"elementwise", "sum_rows"},
+                {.blocks = detail::divide_up(cols, 32), .threads = kThreads, .blocks_y = groups},
+                SumRows{x, sums, groups * rows, rows, static_cast<std::int32_t>(cols)});
+}
+
 /// sums [cols] = Σ over the rows of x [rows, cols], in an order that depends on the sizes only.
 inline void sum_rows(Device& device, const float* x, std::int64_t rows, std::int64_t cols, float* sums) {
-  constexpr std::int64_t kThreads = 1024, kRowsOfChunk = 1024;
-  const std::int64_t chunks = std::max<std::int64_t>(1, detail::divide_up(rows, kRowsOfChunk));
-  const auto launch = [&](const float* from, float* to, std::int64_t count, std::int64_t per_chunk,
-                          std::int64_t blocks) {
-    device.launch({"elementwise", "sum_rows"},
-                  {.blocks = detail::divide_up(cols, 32), .threads = kThreads, .blocks_y = blocks},
-                  SumRows{from, to, count, per_chunk, static_cast<std::int32_t>(cols)});
-  };
-  if (chunks == 1) return launch(x, sums, rows, kRowsOfChunk, 1);
-  Buffer<float> parts(device, chunks * cols);
-  launch(x, parts.data(), rows, kRowsOfChunk, chunks);
-  launch(parts.data(), sums, chunks, chunks, 1);
+  constexpr std::int64_t kRowsOfChunk = 1024;
+  const std::int64_t chunks = rows / kRowsOfChunk;
+  if (chunks <= 1) return sum_row_groups(device, x, 1, rows, cols, sums);
+  const std::int64_t whole = chunks * kRowsOfChunk;
+  Buffer<float> parts(device, (chunks + 1) * cols);
+  sum_row_groups(device, x, chunks, kRowsOfChunk, cols, parts.data());
+  sum_row_groups(device, x + whole * cols, 1, rows - whole, cols, parts.data() + chunks * cols);
+  sum_row_groups(device, parts.data(), 1, chunks + 1, cols, sums);
 }
 
 }  // namespace hstu::cuda

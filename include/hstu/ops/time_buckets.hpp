@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <vector>
 
 #include <hstu/core/check.hpp>
@@ -69,6 +70,9 @@ class TimeBorders {
       first_bucket_[cell] = bucket;
     }
   }
+
+  /// The smallest difference of every bucket that occurs, ascending from 0.
+  std::span<const std::int64_t> starts() const { return std::span(borders_).first(borders_.size() - 1); }
 
   /// The bucket of |difference|.
   std::uint16_t find(std::int64_t difference_s) const {

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// What the attention kernels share: bias of a pair, dropout of a weight.
+#pragma once
+#include <hstu/cuda/operands/attention.hpp>
+
+#include "device.cuh"
+
+namespace hstu::cuda {
+
+/// The bucket of a difference of times: the last whose border is not above it.
+HSTU_DEVICE int time_bucket(const AttentionBias& bias, std::int32_t difference) {
+  const std::int32_t distance = abs(difference);
+  int low = 0, high = bias.buckets;  // borders[low] <= distance < borders[high]
+  while (high - low > 1) {
+    const int middle = (low + high) / 2;
+    if (bias.time_borders[middle] <= distance)
+      low = middle;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+HSTU_DEVICE float position_bias(const AttentionBias& bias, int head, int distance) {
+  const std::int64_t row = bias.position_rows[distance];
+  return bias.position_table[row * bias.position_heads + (bias.position_heads > 1 ? head : 0)];
+}
+HSTU_DEVICE float time_bias(const AttentionBias& bias, int head, int bucket) {
+  return bias.time_table[bucket * bias.time_heads + (bias.time_heads > 1 ? head : 0)];
+}
+
+/// 0 for a dropped weight, else what it is multiplied by.  `key` is the place in the user's history.
+template <class Element>
+HSTU_DEVICE float weight_factor(const AttentionOperands<Element>& o, std::int64_t token, int head, int key) {
+  if (o.dropout_threshold == 0) return 1.0f;
+  const std::uint64_t row = static_cast<std::uint64_t>((o.dropout_first_row + token) * o.heads + head);
+  const std::uint64_t index = (row << 24) + static_cast<std::uint64_t>(key);
+  return random_word(o.dropout_key, index) >= o.dropout_threshold ? o.dropout_scale : 0.0f;
+}
+
+}  // namespace hstu::cuda

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: MIT
+// The plain rung of attention: float32, any head size up to 256, the reference on the device for the others.
+// A block owns 16 rows (queries; keys for dK and dV) and walks over tiles of 32 columns.  A warp has 4 of the rows:
+// its lanes are the columns while it makes scores, and the columns of the result while it multiplies by them.
+#include "attention.cuh"
+
+namespace hstu::cuda {
+
+constexpr int kThreads = 128;
+constexpr int kWarps = kThreads / kWarpSize;
+constexpr int kRows = 16;                  // of a block
+constexpr int kWarpRows = kRows / kWarps;  // of a warp
+constexpr int kColumns = kWarpSize;        // of a tile
+constexpr int kChunks = 256 / kWarpSize;   // of the result's columns
+constexpr int kDiagonals = kRows + kColumns - 1;
+
+/// An odd pitch, so that lanes reading one column of 32 rows meet 32 banks.
+HSTU_DEVICE int pitch_of(int cols) {
+  return cols | 1;
+}
+
+/// Rows [first, first + kCount) of a head into shared memory; zeros behind the last row.
+template <int kCount>
+HSTU_DEVICE void load_rows(float* to, int pitch, const float* head, std::int64_t stride, int first, int rows,
+                           int cols) {
+  for (int r = warp_id(); r < kCount; r += kWarps) {
+    for (int c = lane_id(); c < cols; c += kWarpSize) {
+      to[r * pitch + c] = first + r < rows ? head[(first + r) * stride + c] : 0.0f;
+    }
+  }
+}
+
+/// dots[r] = row r of this warp · the lane's column; `rows` has no padding.
+HSTU_DEVICE void multiply(float (&dots)[kWarpRows], const float* rows, const float* columns, int size) {
+#pragma unroll
+  for (int r = 0; r < kWarpRows; ++r) dots[r] = 0.0f;
+  rows += warp_id() * kWarpRows * size;
+  columns += lane_id() * pitch_of(size);
+  for (int c = 0; c < size; ++c) {
+    const float column = columns[c];
+#pragma unroll
+    for (int r = 0; r < kWarpRows; ++r) dots[r] = fmaf(rows[r * size + c], column, dots[r]);
+  }
+}
+
+/// sums[r][k] += Σ_j weights[r, j]·columns[j, lane + 32·k].
+HSTU_DEVICE void accumulate(float (&sums)[kWarpRows][kChunks], const float* weights, const float* columns, int size) {
+  weights += warp_id() * kWarpRows * kColumns;
+  for (int j = 0; j < kColumns; ++j) {
+    float weight[kWarpRows];
+#pragma unroll
+    for (int r = 0; r < kWarpRows; ++r) weight[r] = weights[r * kColumns + j];
+#pragma unroll
+    for (int k = 0; k < kChunks; ++k) {
+      const int c = lane_id() + k * kWarpSize;
+      if (c >= size) break;
+      const float column = columns[j * pitch_of(size) + c];
+#pragma unroll
+      for (int r = 0; r < kWarpRows; ++r) sums[r][k] = fmaf(weight[r], column, sums[r][k]);
+    }
+  }
+}
+
+HSTU_DEVICE void clear(float (&sums)[kWarpRows][kChunks]) {
+#pragma unroll
+  for (int r = 0; r < kWarpRows; ++r) {
+#pragma unroll
+    for (int k = 0; k < kChunks; ++k) sums[r][k] = 0.0f;
+  }
+}
+
+/// Writes factor·sums of the warp's rows.
+HSTU_DEVICE void store_rows(const float (&sums)[kWarpRows][kChunks], float factor, float* head, std::int64_t stride,
+                            int first, int rows, int cols) {
+#pragma unroll
+  for (int r = 0; r < kWarpRows; ++r) {
+    const int row = first + warp_id() * kWarpRows + r;
+    if (row >= rows) break;
+#pragma unroll
+    for (int k = 0; k < kChunks; ++k) {
+      const int c = lane_id() + k * kWarpSize;
+      if (c < cols) head[row * stride + c] = factor * sums[r][k];
+    }
+  }
+}
+
+/// One user and head of a problem.
+struct User {
+  int start, length, head;
+
+  HSTU_DEVICE User(const AttentionOperands<float>& o, int user)
+      : start(o.bounds[user]), length(o.bounds[user + 1] - start), head(static_cast<int>(blockIdx.y)) {}
+  template <class T>
+  HSTU_DEVICE T* rows(T* matrix, std::int64_t stride, int width) const {
+    return matrix + start * stride + head * width;
+  }
+};
+
+/// Score of query i and key j <= i from their product; `bucket` receives that of their times.
+HSTU_DEVICE float score_of(const AttentionOperands<float>& o, const User& user, int i, int j, float dot, int& bucket) {
+  float score = o.alpha * dot;
+  if (o.bias.position_table != nullptr) score += position_bias(o.bias, user.head, i - j);
+  bucket = 0;
+  if (o.bias.time_table != nullptr) {
+    bucket = time_bucket(o.bias, o.bias.query_times[user.start + i] - o.bias.key_times[user.start + j]);
+    score += time_bias(o.bias, user.head, bucket);
+  }
+  return score;
+}
+
+HSTU_KERNEL(kThreads) attention_forward_plain(const __grid_constant__ AttentionForward<float> o) {
+  extern __shared__ float shared[];
+  const AttentionOperands<float>& p = o.of;
+  float* const q = shared;
+  float* const k = q + kRows * p.dqk;
+  float* const v = k + kColumns * pitch_of(p.dqk);
+  float* const weights = v + kColumns * pitch_of(p.dv);
+  const AttentionTile tile = o.tiles[blockIdx.x];
+  const User user(p, tile.user);
+  const int last = min(tile.first + kRows, user.length);  // one past the last query
+
+  load_rows<kRows>(q, p.dqk, user.rows(p.q, p.q_stride, p.dqk), p.q_stride, tile.first, user.length, p.dqk);
+  float sums[kWarpRows][kChunks], largest[kWarpRows], total[kWarpRows];
+  clear(sums);
+#pragma unroll
+  for (int r = 0; r < kWarpRows; ++r) {
+    largest[r] = -INFINITY;
+    total[r] = 0.0f;
+  }
+  for (int first = 0; first < last; first += kColumns) {
+    __syncthreads();
+    load_rows<kColumns>(k, pitch_of(p.dqk), user.rows(p.k, p.k_stride, p.dqk), p.k_stride, first, user.length, p.dqk);
+    load_rows<kColumns>(v, pitch_of(p.dv), user.rows(p.v, p.v_stride, p.dv), p.v_stride, first, user.length, p.dv);
+    __syncthreads();
+    float dots[kWarpRows];
+    multiply(dots, q, k, p.dqk);
+    const int j = first + lane_id();
+#pragma unroll
+    for (int r = 0; r < kWarpRows; ++r) {
+      const int row = warp_id() * kWarpRows + r, i = tile.first + row;
+      const bool is_valid = j <= i && i < user.length;
+      int bucket;
+      const float score = is_valid ? score_of(p, user, i, j, dots[r], bucket) : -INFINITY;
+      float weight = 0.0f;
+      if (p.is_softmax) {
+        const float before = largest[r];
+        largest[r] = fmaxf(before, warp_max(score));
+        const float shrink = before == largest[r] ? 1.0f : __expf(before - largest[r]);
+        if (is_valid) weight = __expf(score - largest[r]);
+        total[r] = fmaf(total[r], shrink, warp_sum(weight));
+#pragma unroll
+        for (int c = 0; c < kChunks; ++c) sums[r][c] *= shrink;
+      } else if (is_valid) {
+        weight = silu(score) * p.inverse_normalizer;
+      }
+      if (is_valid) weight *= weight_factor(p, user.start + i, user.head, j);
+      weights[row * kColumns + lane_id()] = weight;
+    }
+    __syncwarp();
+    if (tile.first + warp_id() * kWarpRows < user.length) accumulate(sums, weights, v, p.dv);
+  }
+#pragma unroll
+  for (int r = 0; r < kWarpRows && p.is_softmax; ++r) {
+    const int i = tile.first + warp_id() * kWarpRows + r;
+    if (i >= user.length) break;
+    const float share = 1.0f / total[r];
+#pragma unroll
+    for (int c = 0; c < kChunks; ++c) sums[r][c] *= share;
+    if (lane_id() == 0)
+      o.lse[static_cast<std::int64_t>(user.start + i) * p.heads + user.head] = largest[r] + logf(total[r]);
+  }
+  store_rows(sums, 1.0f, user.rows(o.y, o.y_stride, p.dv), o.y_stride, tile.first, user.length, p.dv);
+}
+
+/// A warp for each token and head.
+HSTU_KERNEL(kThreads) attention_delta_plain(const __grid_constant__ AttentionDelta<float> o) {
+  const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * kWarps + warp_id();
+  if (row >= o.rows) return;
+  const std::int64_t token = row / o.heads, column = row % o.heads * o.dv;
+  float sum = 0.0f;
+  for (int c = lane_id(); c < o.dv; c += kWarpSize) {
+    sum = fmaf(o.y[token * o.y_stride + column + c], o.dy[token * o.dy_stride + column + c], sum);
+  }
+  sum = warp_sum(sum);
+  if (lane_id() == 0) o.delta[row] = sum;
+}
+
+/// What backward makes of a score: the weight as it multiplied v, and the gradient of the score.
+struct Slope {
+  float weight, dscore;
+};
+HSTU_DEVICE Slope slope_of(const AttentionBackward<float>& o, const User& user, int i, int j, float score,
+                           float dweight) {
+  const AttentionOperands<float>& p = o.of;
+  const float factor = weight_factor(p, user.start + i, user.head, j);
+  dweight *= factor;
+  if (p.is_softmax) {
+    const std::int64_t row = static_cast<std::int64_t>(user.start + i) * p.heads + user.head;
+    const float weight = __expf(score - o.lse[row]);
+    return {weight * factor, weight * (dweight - o.delta[row])};
+  }
+  const float open = sigmoid(score);
+  return {score * open * p.inverse_normalizer * factor, dweight * silu_slope(score, open) * p.inverse_normalizer};
+}
+
+/// The gradients of the time table from one row of scores: a sum for each bucket that occurs, added by one lane.
+HSTU_DEVICE void add_by_bucket(float* parts, bool is_valid, int bucket, float dscore) {
+  unsigned left = __ballot_sync(kAllLanes, is_valid);
+  while (left != 0) {
+    const int chosen = __shfl_sync(kAllLanes, bucket, __ffs(static_cast<int>(left)) - 1);
+    const bool is_mine = is_valid && bucket == chosen;
+    const float sum = warp_sum(is_mine ? dscore : 0.0f);
+    left &= ~__ballot_sync(kAllLanes, is_mine);
+    if (lane_id() == 0) parts[chosen] += sum;
+  }
+}
+
+/// dQ and the gradients of the tables.  A block walks over the tiles blockIdx.x, + gridDim.x, …; its rows of the parts
+/// belong to it alone: by distance to the block, one thread for each diagonal of a tile; by bucket to each warp.
+HSTU_KERNEL(kThreads) attention_backward_queries_plain(const __grid_constant__ AttentionBackward<float> o) {
+  extern __shared__ float shared[];
+  const AttentionOperands<float>& p = o.of;
+  float* const q = shared;
+  float* const dy = q + kRows * p.dqk;
+  float* const k = dy + kRows * p.dv;
+  float* const v = k + kColumns * pitch_of(p.dqk);
+  float* const dscores = v + kColumns * pitch_of(p.dv);
+  const std::int64_t part = static_cast<std::int64_t>(blockIdx.y) * gridDim.x + blockIdx.x;
+  float* const by_distance = o.position_parts + part * o.longest;
+  float* const by_bucket = o.time_parts + (part * kWarps + warp_id()) * p.bias.buckets;
+  if (p.bias.position_table != nullptr) {
+    for (int d = static_cast<int>(threadIdx.x); d < o.longest; d += kThreads) by_distance[d] = 0.0f;
+  }
+  if (p.bias.time_table != nullptr && lane_id() == 0) {
+    for (int b = 0; b < p.bias.buckets; ++b) by_bucket[b] = 0.0f;
+  }
+  for (int t = static_cast<int>(blockIdx.x); t < o.num_tiles; t += static_cast<int>(gridDim.x)) {
+    const AttentionTile tile = o.tiles[t];
+    const User user(p, tile.user);
+    const int last = min(tile.first + kRows, user.length);
+    __syncthreads();
+    load_rows<kRows>(q, p.dqk, user.rows(p.q, p.q_stride, p.dqk), p.q_stride, tile.first, user.length, p.dqk);
+    load_rows<kRows>(dy, p.dv, user.rows(o.dy, o.dy_stride, p.dv), o.dy_stride, tile.first, user.length, p.dv);
+    float sums[kWarpRows][kChunks];
+    clear(sums);
+    for (int first = 0; first < last; first += kColumns) {
+      __syncthreads();
+      load_rows<kColumns>(k, pitch_of(p.dqk), user.rows(p.k, p.k_stride, p.dqk), p.k_stride, first, user.length, p.dqk);
+      load_rows<kColumns>(v, pitch_of(p.dv), user.rows(p.v, p.v_stride, p.dv), p.v_stride, first, user.length, p.dv);
+      __syncthreads();
+      float dots[kWarpRows], dweights[kWarpRows];
+      multiply(dots, q, k, p.dqk);
+      multiply(dweights, dy, v, p.dv);
+      const int j = first + lane_id();
+#pragma unroll
+      for (int r = 0; r < kWarpRows; ++r) {
+        const int row = warp_id() * kWarpRows + r, i = tile.first + row;
+        const bool is_valid = j <= i && i < user.length;
+        int bucket = 0;
+        float dscore = 0.0f;
+        if (is_valid) {
+          const float score = score_of(p, user, i, j, dots[r], bucket);
+          dscore = slope_of(o, user, i, j, score, dweights[r]).dscore;
+        }
+        dscores[row * kColumns + lane_id()] = dscore;
+        if (p.bias.time_table != nullptr) add_by_bucket(by_bucket, is_valid, bucket, dscore);
+      }
+      __syncwarp();
+      if (tile.first + warp_id() * kWarpRows < user.length) accumulate(sums, dscores, k, p.dqk);
+      if (p.bias.position_table == nullptr) continue;
+      __syncthreads();
+      const int diagonal = static_cast<int>(threadIdx.x) - (kColumns - 1);  // row − column
+      const int distance = tile.first - first + diagonal;
+      if (threadIdx.x < kDiagonals && distance >= 0 && distance < o.longest) {
+        float sum = 0.0f;
+        for (int row = max(diagonal, 0); row < min(kRows, kColumns + diagonal); ++row) {
+          sum += dscores[row * kColumns + row - diagonal];
+        }
+        by_distance[distance] += sum;
+      }
+    }
+    store_rows(sums, p.alpha, user.rows(o.dq, o.dq_stride, p.dqk), o.dq_stride, tile.first, user.length, p.dqk);
+  }
+}
+
+/// dK and dV: rows are keys, columns queries.
+HSTU_KERNEL(kThreads) attention_backward_keys_plain(const __grid_constant__ AttentionBackward<float> o) {
+  extern __shared__ float shared[];
+  const AttentionOperands<float>& p = o.of;
+  float* const k = shared;
+  float* const v = k + kRows * p.dqk;
+  float* const q = v + kRows * p.dv;
+  float* const dy = q + kColumns * pitch_of(p.dqk);
+  float* const weights = dy + kColumns * pitch_of(p.dv);
+  const AttentionTile tile = o.tiles[blockIdx.x];
+  const User user(p, tile.user);
+  load_rows<kRows>(k, p.dqk, user.rows(p.k, p.k_stride, p.dqk), p.k_stride, tile.first, user.length, p.dqk);
+  load_rows<kRows>(v, p.dv, user.rows(p.v, p.v_stride, p.dv), p.v_stride, tile.first, user.length, p.dv);
+  float dk[kWarpRows][kChunks], dv[kWarpRows][kChunks];
+  clear(dk);
+  clear(dv);
+  for (int first = tile.first; first < user.length; first += kColumns) {
+    __syncthreads();
+    load_rows<kColumns>(q, pitch_of(p.dqk), user.rows(p.q, p.q_stride, p.dqk), p.q_stride, first, user.length, p.dqk);
+    load_rows<kColumns>(dy, pitch_of(p.dv), user.rows(o.dy, o.dy_stride, p.dv), o.dy_stride, first, user.length, p.dv);
+    __syncthreads();
+    float dots[kWarpRows], dweights[kWarpRows];
+    multiply(dots, k, q, p.dqk);
+    multiply(dweights, v, dy, p.dv);
+    float* const own = weights + warp_id() * kWarpRows * kColumns + lane_id();
+    const int i = first + lane_id();
+#pragma unroll
+    for (int r = 0; r < kWarpRows; ++r) {
+      const int j = tile.first + warp_id() * kWarpRows + r;
+      Slope slope{0.0f, 0.0f};
+      if (j <= i && i < user.length) {
+        int bucket;
+        const float score = score_of(p, user, i, j, dots[r], bucket);
+        slope = slope_of(o, user, i, j, score, dweights[r]);
+      }
+      own[r * kColumns] = slope.weight;
+      dots[r] = slope.dscore;
+    }
+    __syncwarp();
+    accumulate(dv, weights, dy, p.dv);
+    __syncwarp();
+#pragma unroll
+    for (int r = 0; r < kWarpRows; ++r) own[r * kColumns] = dots[r];
+    __syncwarp();
+    accumulate(dk, weights, q, p.dqk);
+    __syncwarp();
+  }
+  store_rows(dk, p.alpha, user.rows(o.dk, o.dk_stride, p.dqk), o.dk_stride, tile.first, user.length, p.dqk);
+  store_rows(dv, 1.0f, user.rows(o.dv, o.dv_stride, p.dv), o.dv_stride, tile.first, user.length, p.dv);
+}
+
+HSTU_KERNEL(kThreads) table_gradient(const __grid_constant__ TableGradient o) {
+  const int i = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x);
+  if (i >= o.rows * o.heads) return;
+  const int row = i / o.heads, head = i % o.heads;
+  float sum = 0.0f;
+  for (int e = o.starts[row]; e < o.starts[row + 1]; ++e) {
+    sum += o.sums[static_cast<std::int64_t>(head) * o.num_entries + o.entries[e]];
+  }
+  o.dtable[i] = sum;
+}
+
+}  // namespace hstu::cuda

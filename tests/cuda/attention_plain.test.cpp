@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+// The plain rung of attention against the CPU in float64.
+#include "attention.hpp"
+
+namespace hstu {
+namespace {
+using namespace test;
+
+Tensor to_float(const Tensor& x) {
+  return x.to(DType::float32).to(DType::float64);
+}
+
+std::vector<Tensor> run_plain(const AttentionProblem& problem) {
+  const AttentionCase& c = problem.of;
+  const cuda::AttentionLookup lookup(device(), problem.rows, c.has_position ? problem.position_table.size(0) : 1000,
+                                     &problem.borders, c.has_time ? problem.time_table.size(0) : 65);
+  const cuda::AttentionBatch batch(device(), problem.offsets, problem.query_times, problem.key_times);
+  const Buffer<float> q(upload(problem.q)), k(upload(problem.k)), v(upload(problem.v)), dy(upload(problem.dy));
+  const Tensor none = Tensor::zeros({0});
+  const Buffer<float> position(upload(c.has_position ? problem.position_table : none));
+  const Buffer<float> time(upload(c.has_time ? problem.time_table : none));
+  Buffer<float> y(device(), v.size()), lse(device(), batch.tokens() * c.heads);
+  Buffer<float> dq(device(), q.size()), dk(device(), q.size()), dv(device(), v.size());
+  Buffer<float> dposition(device(), position.size()), dtime(device(), time.size());
+
+  auto operands = batch.operands<float>(lookup, problem.options, c.dqk, c.dv);
+  operands.q = q.data();
+  operands.k = k.data();
+  operands.v = v.data();
+  operands.q_stride = operands.k_stride = c.heads * c.dqk;
+  operands.v_stride = c.heads * c.dv;
+  operands.bias.position_table = position.data();
+  operands.bias.position_heads = operands.bias.time_heads =
+      c.has_shared_tables ? 1 : static_cast<std::int32_t>(c.heads);
+  operands.bias.time_table = time.data();
+  cuda::attention_forward(device(), batch, {operands, nullptr, y.data(), lse.data(), c.heads * c.dv});
+  cuda::AttentionBackward<float> backward{};
+  backward.of = operands;
+  backward.dy = dy.data();
+  backward.lse = lse.data();
+  backward.dq = dq.data();
+  backward.dk = dk.data();
+  backward.dv = dv.data();
+  backward.dq_stride = backward.dk_stride = c.heads * c.dqk;
+  backward.dy_stride = backward.dv_stride = c.heads * c.dv;
+  cuda::attention_backward(device(), batch, lookup, backward, y.data(), c.heads * c.dv, dposition.data(), dtime.data());
+  std::vector<Tensor> results{download(y, problem.v.shape()), download(dq, problem.q.shape()),
+                              download(dk, problem.k.shape()), download(dv, problem.v.shape())};
+  if (c.has_position) results.push_back(download(dposition, problem.position_table.shape()));
+  if (c.has_time) results.push_back(download(dtime, problem.time_table.shape()));
+  return results;
+}
+
+void check_plain(const AttentionCase& c) {
+  CAPTURE(c.heads, c.dqk, c.dv, static_cast<int>(c.kind), c.has_position, c.has_time, c.has_shared_tables, c.dropout);
+  const AttentionProblem problem(c, to_float);
+  const auto got = same_twice([&] { return run_plain(problem); });
+  require_attention(got, problem.expected(), 3e-6, 3e-6);
+}
+
+TEST_CASE("plain attention on the device: every length, head count and head size", "[cuda][attention][parity]") {
+  for (const auto kind : {AttentionKind::silu, AttentionKind::softmax}) {
+    check_plain({.lengths = kAllLengths, .heads = 1, .dqk = 16, .dv = 16, .kind = kind});
+    check_plain({.lengths = kAllLengths, .heads = 2, .dqk = 25, .dv = 25, .kind = kind});
+    check_plain({.lengths = kAllLengths, .heads = 3, .dqk = 16, .dv = 50, .kind = kind, .has_shared_tables = true});
+    check_plain({.lengths = {65, 33}, .heads = 2, .dqk = 50, .dv = 25, .kind = kind, .function = TimeFunction::sqrt});
+    check_plain({.lengths = {1, 64}, .heads = 2, .dqk = 64, .dv = 64, .kind = kind});
+    check_plain({.lengths = {33}, .heads = 1, .dqk = 128, .dv = 128, .kind = kind});
+    check_plain({.lengths = {40}, .heads = 1, .dqk = 256, .dv = 256, .kind = kind});
+  }
+}
+
+TEST_CASE("plain attention on the device: without a bias, and with dropout", "[cuda][attention][parity]") {
+  for (const auto kind : {AttentionKind::silu, AttentionKind::softmax}) {
+    const std::vector<std::int64_t> lengths{3, 0, 40, 65};
+    check_plain({.lengths = lengths, .heads = 2, .dqk = 9, .dv = 7, .kind = kind, .has_position = false});
+    check_plain({.lengths = lengths, .heads = 2, .dqk = 9, .dv = 7, .kind = kind, .has_time = false});
+    check_plain({.lengths = lengths, .heads = 2, .dqk = 16, .dv = 8, .kind = kind, .dropout = 0.3});
+  }
+}
+
+TEST_CASE("attention on the device: heads that are too wide are refused", "[cuda][attention][errors]") {
+  const cuda::AttentionBatch batch(device(), std::vector<std::int64_t>{0, 4}, {}, {});
+  cuda::AttentionForward<float> o{};
+  o.of.dqk = 257;
+  o.of.dv = 8;
+  REQUIRE_THROWS_MATCHES(cuda::attention_forward(device(), batch, o), ShapeError, says("1 to 256 columns, got 257"));
+}
+
+TEST_CASE("attention on the device: times too far apart are refused", "[cuda][attention][errors]") {
+  const std::vector<std::int64_t> offsets{0, 1, 3}, times{5, 0, std::int64_t{1} << 31};
+  REQUIRE_THROWS_MATCHES(cuda::AttentionBatch(device(), offsets, times, times), DataError,
+                         says("times of user 1 of the batch span 2147483648 seconds"));
+}
+
+}  // namespace
+}  // namespace hstu
