@@ -105,13 +105,13 @@ TEST_CASE("negative_sampler: chunks draw as the whole step does, shared ones are
   const RandomStream stream{.seed = 2, .step = 7};
   for (const NegativeKind kind : {NegativeKind::uniform, NegativeKind::popularity, NegativeKind::in_batch}) {
     NegativeSampler own({.kind = kind, .count = 7}, kCounts);
-    own.begin_step({1, 3, 3, 0, 6}, stream);
+    own.begin_step(std::vector<std::int32_t>{1, 3, 3, 0, 6}, stream);
     auto parts = own.draw(13, stream, 0).to_vector<std::int32_t>();
     const auto rest = own.draw(300, stream, 13).to_vector<std::int32_t>();
     parts.insert(parts.end(), rest.begin(), rest.end());
     CHECK(parts == own.draw(313, stream, 0).to_vector<std::int32_t>());
     NegativeSampler shared({.kind = kind, .count = 2, .is_shared = true}, kCounts);
-    shared.begin_step({1, 3, 3, 0, 6}, stream);
+    shared.begin_step(std::vector<std::int32_t>{1, 3, 3, 0, 6}, stream);
     CHECK(shared.draw(5, stream, 0).shape() == Shape{2});
     CHECK(shared.draw(5, stream, 0).to_vector<std::int32_t>() == shared.draw(9, stream, 30).to_vector<std::int32_t>());
   }
@@ -119,7 +119,7 @@ TEST_CASE("negative_sampler: chunks draw as the whole step does, shared ones are
 
 TEST_CASE("negative_sampler: a step without targets, tables without items", "[loss][negatives][errors]") {
   NegativeSampler sampler({.kind = NegativeKind::in_batch, .count = 4}, kCounts);
-  sampler.begin_step({0, 0}, {});
+  sampler.begin_step(std::vector<std::int32_t>{0, 0}, {});
   CHECK(sampler.draw(2, {}, 0).shape() == Shape{2, 0});
   CHECK_THROWS_MATCHES(NegativeSampler({}, {1.0}), ShapeError, says("at least 2 rows"));
   CHECK_THROWS_MATCHES(AliasTable(Values{}), ConfigError, says("alias table: weights must be finite"));

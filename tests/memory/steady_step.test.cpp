@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT
-// A steady training step takes no memory from the system: operator new is replaced by one that counts.
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
+// A steady training step takes no memory from the system.
 #include <hstu/train/trainer.hpp>
 
+#include "../allocations.hpp"
 #include "../train/small_training.hpp"
 
 using namespace hstu;
@@ -13,31 +10,13 @@ using namespace hstu::test;
 
 namespace {
 
-std::atomic<std::int64_t> allocations = 0;
-
-void* counted(std::size_t bytes, std::size_t alignment) {
-  ++allocations;
-  const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + alignment - 1) / alignment * alignment;
-  if (void* const memory = std::aligned_alloc(alignment, rounded)) return memory;
-  throw std::bad_alloc();
-}
-
 std::int64_t allocations_of(const std::function<void()>& work) {
-  const std::int64_t before = allocations;
+  const AllocationWatch watch;
   work();
-  return allocations - before;
+  return watch.count();
 }
 
 }  // namespace
-
-void* operator new(std::size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
-void* operator new(std::size_t bytes, std::align_val_t alignment) {
-  return counted(bytes, static_cast<std::size_t>(alignment));
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
 
 TEST_CASE("trainer: a steady step allocates nothing", "[memory][trainer][property]") {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

@@ -21,7 +21,7 @@ Config filled(Config config, const Sequences& data) {
 /// The negatives of step 0 on this batch.
 NegativeSampler negatives_of(const TrainingUnits& units, const TrainConfig& config, const JaggedBatch& batch) {
   NegativeSampler negatives = make_negative_sampler(config, units.target_counts());
-  negatives.begin_step(batch.targets.to_vector<std::int32_t>(), negative_stream(config.seed, 0));
+  negatives.begin_step(batch.targets.values<std::int32_t>(), negative_stream(config.seed, 0));
   return negatives;
 }
 

@@ -86,13 +86,13 @@ class NegativeSampler {
   }
 
   /// Before the chunks of a step draw: the targets of the whole step, 0 being none.  Only in_batch looks at them.
-  void begin_step(PoolVector<std::int32_t> targets, const RandomStream& stream) {
+  void begin_step(std::span<const std::int32_t> targets, const RandomStream& stream) {
     if (options_.kind != NegativeKind::in_batch) return;
-    std::erase(targets, 0);
-    const double count = static_cast<double>(targets.size());
-    std::ranges::sort(targets);
-    targets.erase(std::ranges::unique(targets).begin(), targets.end());
-    pool_ = std::move(targets);
+    pool_.assign(targets.begin(), targets.end());
+    std::erase(pool_, 0);
+    const double count = static_cast<double>(pool_.size());
+    std::ranges::sort(pool_);
+    pool_.erase(std::ranges::unique(pool_).begin(), pool_.end());
     double drawn = static_cast<double>(options_.count) / static_cast<double>(pool_.size());
     if (options_.is_shared) drawn = std::min(1.0, drawn);
     const auto expected = log_expected_.mutable_values<double>();

@@ -224,7 +224,7 @@ class Trainer {
       const auto of_batch = batch.targets.values<std::int32_t>();
       targets.insert(targets.end(), of_batch.begin(), of_batch.end());
     }
-    negatives_.begin_step(std::move(targets), negative_stream(config_.train.seed, static_cast<std::uint32_t>(step_)));
+    negatives_.begin_step(targets, negative_stream(config_.train.seed, static_cast<std::uint32_t>(step_)));
   }
 
   /// Groups of chunks of about equal work: a power of two, so that two, four or eight threads share them evenly, and
