@@ -28,11 +28,13 @@ using Words = std::vector<std::string>;
 /// A running program; wait() ends it.
 class Program {
  public:
-  explicit Program(const Words& words) {
+  explicit Program(const Words& words, const std::string& input = {}) {
     posix_spawn_file_actions_t actions;
     ::posix_spawn_file_actions_init(&actions);
     constexpr int kFlags = O_WRONLY | O_CREAT | O_TRUNC;
-    ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    const std::string in = folder_.path("in");
+    write_file(in, input);
+    ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, in.c_str(), O_RDONLY, 0);
     ::posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, folder_.path("out").c_str(), kFlags, 0600);
     ::posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, folder_.path("err").c_str(), kFlags, 0600);
     std::vector<char*> argv = {const_cast<char*>(HSTU_CLI_PATH)};

@@ -41,6 +41,9 @@ const std::vector<VerbCase>& verbs() {
        {"--run", "/nowhere", "--user", "u1"},
        {{"run", text}, {"user", text}, {"history", text}, {"item", text, true}, {"at", number}, {"top", number},
         {"keep-seen", flag}, {"json", flag}}},
+      {"serve",
+       {"--run", "/nowhere", "--stdin"},
+       {{"run", text}, {"stdin", flag}, {"pool-mb", number}, {"page", number}, {"kept-events", number}}},
       {"inspect", {"/nowhere"}, {}},
   };
   return cases;

@@ -59,6 +59,7 @@ class HistoryCache {
   }
   ~HistoryCache() { drop_pages(); }
 
+  const CachedModel& model() const { return *model_; }
   std::int64_t size() const { return std::ssize(items_); }
   std::span<const std::int32_t> items() const { return items_; }
   std::span<const std::int64_t> times_s() const { return times_s_; }
