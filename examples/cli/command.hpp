@@ -21,6 +21,7 @@ int prepare(Arguments arguments);
 int train(Arguments arguments);
 int evaluate(Arguments arguments);
 int recommend(Arguments arguments);
+int generate(Arguments arguments);
 int serve(Arguments arguments);
 int inspect(Arguments arguments);
 

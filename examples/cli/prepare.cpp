@@ -5,6 +5,7 @@
 #include <hstu/data/prepared.hpp>
 #include <hstu/data/read_ratings.hpp>
 #include <hstu/data/report.hpp>
+#include <hstu/data/split.hpp>
 #include <hstu/data/synthetic.hpp>
 #include <hstu/data/titles.hpp>
 
@@ -32,6 +33,7 @@ inline Options parse(Arguments arguments) {
            {"min-user-count", "N", "keep users with at least N events"},
            {"min-item-count", "N", "keep items with at least N events"},
            {"min-rating", "R", "keep events with a rating of at least R"},
+           {"drop-last", "N", "leave out the last N events of every user, as tails for hstu generate --tails"},
            {"out", "DIR", "folder to write; prepared data in it are not replaced"},
            {"json", "", "the report as one JSON object"}}};
 }
@@ -122,7 +124,9 @@ int prepare(Arguments arguments) {
     filters.min_rating = static_cast<float>(options.number("min-rating", filters.min_rating));
     check<UsageError>(!std::filesystem::exists(out / "data.json"), "--out: ", quote_text(out.string(), 200),
                       " holds prepared data, which are not replaced");
-    Sequences made = make_sequences(filter_ratings(make_ratings(options, seed), filters), ties, seed);
+    const std::int64_t dropped = options.integer("drop-last", 0, 0, kMostCount);
+    Sequences made =
+        without_last(make_sequences(filter_ratings(make_ratings(options, seed), filters), ties, seed), dropped);
     if (options.has("titles")) add_titles(made, options.required_text("titles"));
     const DataReport described = data_report(made);
     return std::pair(std::move(made), described);

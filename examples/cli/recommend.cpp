@@ -2,16 +2,11 @@
 // hstu recommend: the history of a user, known or described, and the items ranked for it.
 #include <hstu/recommend/recommender.hpp>
 
+#include "history.hpp"
 #include "metrics.hpp"
 
 namespace hstu::cli {
 namespace recommend_detail {
-
-struct History {
-  std::vector<std::int32_t> items;
-  std::vector<std::int64_t> timestamps_s;
-  std::int64_t query_time_s = 0;
-};
 
 inline Options parse(Arguments arguments) {
   return {arguments,
@@ -28,19 +23,6 @@ inline Options parse(Arguments arguments) {
            {"top", "N", "number of recommendations (default 10)"},
            {"keep-seen", "", "recommend items of the history too"},
            {"json", "", "history and recommendations as one JSON object"}}};
-}
-
-inline History history_of_user(const Options& options, const Sequences& sequences) {
-  const std::string name = options.required_text("user");
-  const std::int64_t user = sequences.find_user(name);
-  const auto items = sequences.items_of(user);
-  const auto times = sequences.timestamps_of(user);
-  check<DataError>(!items.empty(), "user ", quote_text(name), ": expected a history, found no event");
-  const std::int64_t at = options.integer("at", times.back(), 0, kLastTimestamp);
-  const auto count = std::ranges::upper_bound(times, at) - times.begin();
-  check<DataError>(count > 0, "user ", quote_text(name), ": expected a history, but the first event is at ",
-                   times.front(), " and the request at ", at);
-  return {{items.begin(), items.begin() + count}, {times.begin(), times.begin() + count}, at};
 }
 
 inline History described_history(const Options& options, const Sequences& sequences) {
@@ -63,18 +45,6 @@ inline History described_history(const Options& options, const Sequences& sequen
   }
   history.timestamps_s.assign(history.items.size(), 0);
   return history;
-}
-
-inline nlohmann::json describe_item(const Sequences& sequences, std::int32_t item) {
-  nlohmann::json json = {{"item", sequences.vocabulary.decode(item)}};
-  if (!sequences.titles.empty()) json["title"] = sequences.title_of(item);
-  return json;
-}
-
-/// A title, with the id behind it where it is another text.
-inline std::string label_of(const Sequences& sequences, std::int32_t item) {
-  const std::string_view id = sequences.vocabulary.decode(item), title = sequences.title_of(item);
-  return id == title ? plain(id) : concat(plain(title), "  [", plain(id), "]");
 }
 
 inline std::string as_text(const Sequences& sequences, const History& history, std::size_t first,

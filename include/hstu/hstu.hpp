@@ -53,6 +53,8 @@
 // train: presets, trainer, run folders
 #include <hstu/train/presets.hpp>
 #include <hstu/train/run.hpp>
-// recommend: ranked items for one history
+// recommend: ranked items for one history, cached histories of many users, sequences of next items
 #include <hstu/recommend/baselines.hpp>
+#include <hstu/recommend/evaluate_generation.hpp>
 #include <hstu/recommend/recommender.hpp>
+#include <hstu/recommend/server.hpp>

@@ -28,6 +28,22 @@ TEST_CASE("leave_last_out: users with 0, 1, 2, 3 and 5 events", "[data][split][p
   CHECK(leave_last_out(Sequences{}).train.empty());
 }
 
+TEST_CASE("without_last: the last events of every user go, users and items stay", "[data][split][property]") {
+  Sequences sequences;
+  sequences.offsets = {0, 0, 1, 3, 7};
+  sequences.items = {1, 2, 3, 4, 5, 6, 7};
+  sequences.ratings = {1, 2, 3, 4, 5, 6, 7};
+  sequences.timestamps_s = {10, 20, 30, 40, 50, 60, 70};
+  const Sequences shorter = without_last(sequences, 2);
+  CHECK(shorter.offsets == std::vector<std::int64_t>{0, 0, 0, 0, 2});
+  CHECK(shorter.items == std::vector<std::int32_t>{4, 5});
+  CHECK(shorter.ratings == std::vector<float>{4, 5});
+  CHECK(shorter.timestamps_s == std::vector<std::int64_t>{40, 50});
+  CHECK(without_last(sequences, 0).items == sequences.items);
+  CHECK(without_last(sequences, 100).items.empty());
+  REQUIRE_THROWS_AS(without_last(sequences, -1), ConfigError);
+}
+
 TEST_CASE("split_users: disjoint, complete, of the asked sizes, fixed by the seed", "[data][split][property]") {
   for (const std::int64_t users : {0, 1, 2, 9, 10, 1000}) {
     CAPTURE(users);

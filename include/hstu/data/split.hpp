@@ -52,6 +52,28 @@ inline LeaveLastOut leave_last_out(const Sequences& sequences) {
   return split;
 }
 
+/// `sequences` without the last `count` events of every user; users and items stay, so that ids mean the same in both.
+inline Sequences without_last(Sequences sequences, std::int64_t count) {
+  check<ConfigError>(count >= 0, "split: expected to leave out 0 or more events, got ", count);
+  std::vector<std::int64_t> offsets = {0};
+  std::size_t kept = 0;
+  for (std::int64_t user = 0; user < sequences.num_users(); ++user) {
+    const auto first = static_cast<std::size_t>(sequences.offsets[static_cast<std::size_t>(user)]);
+    const std::int64_t length = std::max<std::int64_t>(sequences.length(user) - count, 0);
+    for (std::size_t i = first; i < first + static_cast<std::size_t>(length); ++i, ++kept) {
+      sequences.items[kept] = sequences.items[i];
+      sequences.ratings[kept] = sequences.ratings[i];
+      sequences.timestamps_s[kept] = sequences.timestamps_s[i];
+    }
+    offsets.push_back(static_cast<std::int64_t>(kept));
+  }
+  sequences.items.resize(kept);
+  sequences.ratings.resize(kept);
+  sequences.timestamps_s.resize(kept);
+  sequences.offsets = std::move(offsets);
+  return sequences;
+}
+
 /// Shares of a three-way split; they sum to 1.
 struct SplitRatios {
   double train = 0.8;

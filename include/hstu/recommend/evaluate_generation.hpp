@@ -16,7 +16,8 @@ struct Tail {
 struct TailOptions {
   std::int64_t beams = 1;
   std::int64_t max_history = 200;  ///< the model sees the most recent events only
-  bool use_median_gap = false;     ///< generated events are the median gap of the user's history apart, else simultaneous
+  std::int64_t gap_s = 0;          ///< time between generated events
+  bool use_median_gap = false;     ///< the median gap of the user's history instead
 };
 
 /// Ranks [step] of the true items of the tails, all of one length: the model is asked at the time of the first event of
@@ -38,7 +39,7 @@ inline std::vector<RankingMetrics> evaluate_tails(const CachedModel& model, std:
     cache.append(tail.history, tail.history_times_s);
     const GenerateOptions generate{.steps = static_cast<std::int64_t>(steps),
                                    .query_time_s = tail.times_s[0],
-                                   .gap_s = options.use_median_gap ? median_gap_s(cache.times_s()) : 0,
+                                   .gap_s = options.use_median_gap ? median_gap_s(tail.history_times_s) : options.gap_s,
                                    .excluded = {tail.history.begin(), tail.history.end()}};
     cache.hidden(generate.query_time_s);  // computed once, shared by the beams
     const GeneratedSequence best = generate_beam(cache, generate, options.beams)[0];
