@@ -26,8 +26,9 @@ struct Problem {
       const std::int64_t first = last == kFirstEvents ? 0 : server.history_length("u");
       const auto got = server.recommend("u", events(first, last));
       const auto count = static_cast<std::size_t>(last);
-      const Tensor scores = score_items(exact, sequences->items_of(0).first(count),
-                                        sequences->timestamps_of(0).first(count), sequences->timestamps_of(0)[count - 1]);
+      const Tensor scores =
+          score_items(exact, sequences->items_of(0).first(count), sequences->timestamps_of(0).first(count),
+                      sequences->timestamps_of(0)[count - 1]);
       if (got.size() != kTop) error = std::numeric_limits<double>::infinity();
       for (const ScoredItem& item : got) {
         error = std::max(error, std::abs(item.score - scores.data<double>()[item.item]) / std::abs(got[0].score));

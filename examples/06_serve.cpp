@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Serving: many users share one pool of pages; events are appended, candidates scored, sequences of next items searched.
+// Serving: many users share one pool of pages; events are appended, candidates scored, sequences of next items
+// searched.
 #include <cstdio>
 #include <thread>
 
@@ -28,8 +29,9 @@ int main() {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  std::printf("200 users answered, %lld evictions, %lld of %lld pages free\n", static_cast<long long>(server.evictions()),
-              static_cast<long long>(server.pool().num_free()), static_cast<long long>(server.pool().num_pages()));
+  std::printf("200 users answered, %lld evictions, %lld of %lld pages free\n",
+              static_cast<long long>(server.evictions()), static_cast<long long>(server.pool().num_free()),
+              static_cast<long long>(server.pool().num_pages()));
 
   // An event arrives: only its row and the one before it are computed.
   const std::int64_t now = sequences.timestamps_of(sequences.find_user("u7")).back() + 3600;

@@ -13,27 +13,28 @@ namespace generate_detail {
 constexpr std::int64_t kMostSteps = 1000, kMostBeams = 100'000;
 
 inline Options parse(Arguments arguments) {
-  return {arguments,
-          "--run RUN (--user ID | --tails DIR) [options]",
-          "--user: the most probable sequences of the next items, or sampled ones.\n"
-          "--tails: prepared data in which the users of the run go on (hstu prepare --drop-last made the run's); ranks the\n"
-          "true next items, the model seeing what it generates itself.\n"
-          "No item comes twice in a sequence.  Nobody knows when future events happen: by default all of them at the time\n"
-          "of the request, with --gap so many seconds apart, or as far apart as the median two events of the user.",
-          {{"run", "RUN", "what hstu train wrote"},
-           {"user", "ID", "a user of the data that the run was trained on"},
-           {"tails", "DIR", "what hstu prepare wrote without --drop-last"},
-           {"steps", "N", "number of items (default 5)"},
-           {"beam", "K", "sequences that go on after every step; 1 is greedy (default 1)"},
-           {"sample", "N", "draw N sequences instead of searching"},
-           {"temperature", "T", "of --sample; low is greedy (default 1)"},
-           {"top-k", "K", "of --sample: draw from the K best items (default: all)"},
-           {"top-p", "P", "of --sample: draw from the best items that together reach P (default 1)"},
-           {"seed", "S", "of --sample (default 1)"},
-           {"at", "SECONDS", "time of the request in seconds since 1970, with --user"},
-           {"gap", "SECONDS", "seconds between generated events, or median (default 0)"},
-           {"keep-seen", "", "items of the history may come again, with --user"},
-           {"json", "", "the result as one JSON object"}}};
+  return {
+      arguments,
+      "--run RUN (--user ID | --tails DIR) [options]",
+      "--user: the most probable sequences of the next items, or sampled ones.\n"
+      "--tails: prepared data in which the users of the run go on (hstu prepare --drop-last made the run's); ranks\n"
+      "the true next items, the model seeing what it generates itself.\n"
+      "No item comes twice in a sequence.  Nobody knows when future events happen: by default all of them at the time\n"
+      "of the request, with --gap so many seconds apart, or as far apart as the median two events of the user.",
+      {{"run", "RUN", "what hstu train wrote"},
+       {"user", "ID", "a user of the data that the run was trained on"},
+       {"tails", "DIR", "what hstu prepare wrote without --drop-last"},
+       {"steps", "N", "number of items (default 5)"},
+       {"beam", "K", "sequences that go on after every step; 1 is greedy (default 1)"},
+       {"sample", "N", "draw N sequences instead of searching"},
+       {"temperature", "T", "of --sample; low is greedy (default 1)"},
+       {"top-k", "K", "of --sample: draw from the K best items (default: all)"},
+       {"top-p", "P", "of --sample: draw from the best items that together reach P (default 1)"},
+       {"seed", "S", "of --sample (default 1)"},
+       {"at", "SECONDS", "time of the request in seconds since 1970, with --user"},
+       {"gap", "SECONDS", "seconds between generated events, or median (default 0)"},
+       {"keep-seen", "", "items of the history may come again, with --user"},
+       {"json", "", "the result as one JSON object"}}};
 }
 
 /// --gap; absent stands for the median of the user's history.
@@ -65,9 +66,11 @@ inline std::int64_t history_limit(const Run& run) {
 }
 
 inline std::vector<GeneratedSequence> sequences_for(const Run& run, const History& history, const Options& options) {
-  const std::int64_t steps = options.integer("steps", 5, 1, kMostSteps), beams = options.integer("beam", 1, 1, kMostBeams);
-  check<UsageError>(beams <= run.sequences.vocabulary.num_names(), "--beam: expected at most as many as there are items, ",
-                    run.sequences.vocabulary.num_names(), ", got ", beams);
+  const std::int64_t steps = options.integer("steps", 5, 1, kMostSteps);
+  const std::int64_t beams = options.integer("beam", 1, 1, kMostBeams);
+  check<UsageError>(beams <= run.sequences.vocabulary.num_names(),
+                    "--beam: expected at most as many as there are items, ", run.sequences.vocabulary.num_names(),
+                    ", got ", beams);
   const CachedModel model(run.model);
   const std::int64_t pages = model.layout().pages_for(history_limit(run));
   PagePool pool(model.numbers_per_page(), run.model.dtype(), (2 * beams + 2) * pages);
@@ -146,7 +149,8 @@ int generate(Arguments arguments) {
   const int sources = options.has("user") + options.has("tails");
   check<UsageError>(sources == 1, "--user or --tails: expected one of them, got ", sources);
   sampling_of(options);
-  const std::int64_t steps = options.integer("steps", 5, 1, kMostSteps), beams = options.integer("beam", 1, 1, kMostBeams);
+  const std::int64_t steps = options.integer("steps", 5, 1, kMostSteps);
+  const std::int64_t beams = options.integer("beam", 1, 1, kMostBeams);
   const bool has_median_gap = !gap_of(options).has_value();
   options.integer("at", 0, 0, kLastTimestamp);
   if (options.has("tails")) {

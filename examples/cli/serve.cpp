@@ -9,31 +9,33 @@ namespace hstu::cli {
 namespace serve_detail {
 
 inline Options parse(Arguments arguments) {
-  return {arguments,
-          "--run RUN --stdin [options]",
-          "Answers every line of stdin with a line on stdout, until stdin ends.\n"
-          "A request is a JSON object:\n"
-          "  user      id; a user of the run's data begins with the history there\n"
-          "  events    [{\"item\": id, \"time\": seconds since 1970}, ...] since the last request, oldest first\n"
-          "  at        time of the request (default: that of the last event)\n"
-          "  k         number of recommendations (default 10)\n"
-          "  exclude   [id, ...] never recommended\n"
-          "  only      [id, ...] nothing else is recommended\n"
-          "  keep_seen true: recommend items of the history too\n"
-          "  id        anything; comes back with the answer\n"
-          "Only user is needed.  A line that cannot be obeyed is answered by {\"error\": reason, \"line\": number} and\n"
-          "changes nothing.",
-          {{"run", "RUN", "what hstu train wrote"},
-           {"stdin", "", "requests come from stdin; needed"},
-           {"pool-mb", "N", "memory for cached histories at most; the longest unused give way (default 256)"},
-           {"page", "N", "positions in a page of that memory, 32 or 64 (default 32)"},
-           {"kept-events", "N", "events kept when a history is longer than the model sees (default: all that it sees)"}}};
+  return {
+      arguments,
+      "--run RUN --stdin [options]",
+      "Answers every line of stdin with a line on stdout, until stdin ends.\n"
+      "A request is a JSON object:\n"
+      "  user      id; a user of the run's data begins with the history there\n"
+      "  events    [{\"item\": id, \"time\": seconds since 1970}, ...] since the last request, oldest first\n"
+      "  at        time of the request (default: that of the last event)\n"
+      "  k         number of recommendations (default 10)\n"
+      "  exclude   [id, ...] never recommended\n"
+      "  only      [id, ...] nothing else is recommended\n"
+      "  keep_seen true: recommend items of the history too\n"
+      "  id        anything; comes back with the answer\n"
+      "Only user is needed.  A line that cannot be obeyed is answered by {\"error\": reason, \"line\": number} and\n"
+      "changes nothing.",
+      {{"run", "RUN", "what hstu train wrote"},
+       {"stdin", "", "requests come from stdin; needed"},
+       {"pool-mb", "N", "memory for cached histories at most; the longest unused give way (default 256)"},
+       {"page", "N", "positions in a page of that memory, 32 or 64 (default 32)"},
+       {"kept-events", "N", "events kept when a history is longer than the model sees (default: all that it sees)"}}};
 }
 
 class Service {
  public:
   Service(const Run& run, const ServerOptions& options)
-      : sequences_(run.sequences), server_(run.model, options, [this](const std::string& user) { return history_of(user); }) {}
+      : sequences_(run.sequences),
+        server_(run.model, options, [this](const std::string& user) { return history_of(user); }) {}
 
   /// The answer to a line.  Throws DataError, naming what is wrong, and then has changed nothing.
   nlohmann::json answer(const nlohmann::json& line) {
@@ -117,8 +119,9 @@ int serve(Arguments arguments) {
 
   const Run run = open_run(options.required_text("run"));
   const std::int64_t most = std::min(run.config.train.max_history, run.config.model.max_seq_len);
-  const ServerOptions server{
-      .limits = {most, options.integer("kept-events", most, 1, most)}, .page_positions = page, .pool_bytes = pool_mb << 20};
+  const ServerOptions server{.limits = {most, options.integer("kept-events", most, 1, most)},
+                             .page_positions = page,
+                             .pool_bytes = pool_mb << 20};
   const auto service = following_options([&] { return std::make_unique<Service>(run, server); });
   StdinLines lines;
   std::optional<std::string> line;

@@ -28,8 +28,8 @@ struct Shortened {
 }  // namespace
 
 TEST_CASE("generate: the greedy sequence begins with the best recommendation", "[cli][generate][property]") {
-  const nlohmann::json best = run_expecting(0, {"recommend", "--run", Example::get().run(), "--user", "u1", "--top", "1",
-                                                "--json"}).json();
+  const nlohmann::json best =
+      run_expecting(0, {"recommend", "--run", Example::get().run(), "--user", "u1", "--top", "1", "--json"}).json();
   const nlohmann::json greedy = generate({"--user", "u1", "--steps", "4"});
   REQUIRE(greedy.at("sequences").size() == 1);
   const Words items = items_of(greedy.at("sequences")[0]);
@@ -55,7 +55,8 @@ TEST_CASE("generate: beams come best first; the time of future events is an opti
 }
 
 TEST_CASE("generate: samples are fixed by their seed", "[cli][generate][property]") {
-  const Words draw = {"--user", "u2", "--steps", "2", "--sample", "5", "--temperature", "2", "--top-k", "20", "--top-p", "0.9"};
+  const Words draw = {"--user",        "u2", "--steps", "2",  "--sample", "5",
+                      "--temperature", "2",  "--top-k", "20", "--top-p",  "0.9"};
   const nlohmann::json drawn = generate(draw);
   REQUIRE(drawn.at("sequences").size() == 5);
   CHECK(generate(draw) == drawn);

@@ -37,8 +37,9 @@ TEST_CASE("serve: answers what recommend answers, for known users and new ones",
     CHECK(std::abs(got.at("score").get<double>() - known.at("recommendations")[i].at("score").get<double>()) < 1e-4);
   }
   CHECK(answers[1].at("id") == nlohmann::json::array({7}));
-  const nlohmann::json described = run_expecting(0, {"recommend", "--run", Example::get().run(), "--history", "i3|i4|i5",
-                                                     "--top", "5", "--json"}).json();
+  const nlohmann::json described =
+      run_expecting(0, {"recommend", "--run", Example::get().run(), "--history", "i3|i4|i5", "--top", "5", "--json"})
+          .json();
   CHECK(items_of(answers[2]) == items_of(described));
 }
 
@@ -54,7 +55,8 @@ TEST_CASE("serve: filters", "[cli][serve][property]") {
   CHECK(items_of(answers[3]).empty());
 }
 
-TEST_CASE("serve: bad lines are answered by errors, and the next ones as if they had not been", "[cli][serve][errors]") {
+TEST_CASE("serve: bad lines are answered by errors, and the next ones as if they had not been",
+          "[cli][serve][errors]") {
   const std::string good = "{\"user\": \"a\", \"events\": [{\"item\": \"i3\", \"time\": 5}]}\n";
   const std::vector<std::string> bad = {
       "nonsense", "[]", "{}", "{\"user\": 3}", "{\"user\": \"nobody\"}", "{\"user\": \"a\", \"k\": -1}",

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Families computed by Meta's production ops: masked attention, attention of delta queries over cached keys, gated output.
+// Families computed by Meta's production ops: masked attention, attention of delta queries over cached keys, gated
+// output.
 #include <hstu/ops/gated_output.hpp>
 #include <hstu/ops/hstu_attention.hpp>
 #include <hstu/ops/paged_attention.hpp>

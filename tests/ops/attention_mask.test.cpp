@@ -129,7 +129,8 @@ TEST_CASE("hstu_attention: panels that no query sees are not read", "[ops][atten
 TEST_CASE("hstu_attention: a target's result is that of scoring it alone", "[ops][attention_mask][property]") {
   constexpr std::int64_t kHistory = 21, kTargets = 19;
   const auto problem_of = [](std::int64_t targets) {
-    return Problem({{kHistory + targets}, 2, 3, 4, AttentionKind::silu, Bias::shared, 0, {}, {targets}}, DType::float64);
+    return Problem({{kHistory + targets}, 2, 3, 4, AttentionKind::silu, Bias::shared, 0, {}, {targets}},
+                   DType::float64);
   };
   Problem together = problem_of(kTargets);
   const auto set_times = [&](Problem& p) {  // all targets at one time
@@ -172,8 +173,11 @@ TEST_CASE("hstu_attention: masks that do not fit are named", "[ops][attention_ma
     return std::string("no error");
   };
   CHECK(message([](Problem&) {}) == "no error");
-  CHECK_THAT(message([](Problem& p) { p.options.num_targets = Tensor::from<std::int64_t>({1, 3}); }),
-             ContainsSubstring("shape hstu_attention: user 1 has 3 targets, expected 0 to the length of the sequence, 2"));
+  CHECK_THAT(
+      message([](Problem& p) {
+        p.options.num_targets = Tensor::from<std::int64_t>({1, 3});
+      }),
+      ContainsSubstring("shape hstu_attention: user 1 has 3 targets, expected 0 to the length of the sequence, 2"));
   CHECK_THAT(message([](Problem& p) { p.options.num_targets = Tensor::from<std::int64_t>({-1, 1}); }),
              ContainsSubstring("user 0 has -1 targets"));
   CHECK_THAT(message([](Problem& p) { p.options.num_targets = Tensor::from<std::int64_t>({1}); }),

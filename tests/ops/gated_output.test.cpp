@@ -41,7 +41,8 @@ std::vector<Tensor> inputs(const Case& c) {
 
 Values by_loops(const Case& c, const std::vector<Tensor>& in) {
   const GatedOutputOptions& o = c.options;
-  const auto cols = static_cast<std::size_t>(c.cols), width = cols / static_cast<std::size_t>(std::max<std::int64_t>(o.groups, 1));
+  const auto cols = static_cast<std::size_t>(c.cols),
+             width = cols / static_cast<std::size_t>(std::max<std::int64_t>(o.groups, 1));
   const Values x = in[0].to_vector<double>(), u = in[1].to_vector<double>();
   const Values weight = in[2].to_vector<double>(), bias = in[3].to_vector<double>();
   Values gated = reference::layer_norm(x, width, {}, {}, o.eps);

@@ -23,7 +23,9 @@ struct Setting {
   Events events;
 
   Setting(const HstuConfig& config, std::int64_t length, std::int64_t pages = 4000)
-      : model(shaken_model(config, DType::float64)), cached(model), pool(cached.numbers_per_page(), DType::float64, pages),
+      : model(shaken_model(config, DType::float64)),
+        cached(model),
+        pool(cached.numbers_per_page(), DType::float64, pages),
         history(cached, pool, {config.max_seq_len, config.max_seq_len}),
         events(random_events(length, config.num_items, 12)) {
     history.append(events.items, events.times_s);
@@ -136,7 +138,8 @@ TEST_CASE("generate_beam: what is excluded or not allowed does not come", "[serv
   const auto all = s.enumerate(options);
   REQUIRE(all.size() == 6);
   require_same(generate_beam(s.history, options, 6), all);
-  REQUIRE_THROWS_MATCHES(generate_beam(s.history, options, 7), ConfigError, says("a beam of 7 is wider than the 6 sequences"));
+  REQUIRE_THROWS_MATCHES(generate_beam(s.history, options, 7), ConfigError,
+                         says("a beam of 7 is wider than the 6 sequences"));
 }
 
 TEST_CASE("generate_beam: goes on where max_history ends", "[serve][generate][property]") {
@@ -149,7 +152,8 @@ TEST_CASE("generate_beam: goes on where max_history ends", "[serve][generate][pr
     window.items.push_back(got[0].items[static_cast<std::size_t>(step)]);
     window.times_s.push_back(s.options(3).query_time_s + step * 500);
   }
-  const Tensor scores = s.model.scores(full_hidden(s.model, window.between(2, 32), 30, s.options(3).query_time_s + 1000));
+  const Tensor scores =
+      s.model.scores(full_hidden(s.model, window.between(2, 32), 30, s.options(3).query_time_s + 1000));
   const auto* score = scores.data<double>();
   for (std::int32_t item = 1; item < 8; ++item) {
     if (std::ranges::find(got[0].items, item) == got[0].items.end()) CHECK(score[item] <= score[got[0].items[2]]);
@@ -159,7 +163,8 @@ TEST_CASE("generate_beam: goes on where max_history ends", "[serve][generate][pr
 TEST_CASE("generate_samples: cuts leave the best, seeds decide, counts do not", "[serve][generate][property]") {
   Setting s(serve_configs()[0], 20);
   const auto greedy = generate_beam(s.history, s.options(3))[0];
-  for (const SampleOptions& cut : {SampleOptions{.top_k = 1}, SampleOptions{.top_p = 1e-9}, SampleOptions{.temperature = 1e-4}}) {
+  for (const SampleOptions& cut :
+       {SampleOptions{.top_k = 1}, SampleOptions{.top_p = 1e-9}, SampleOptions{.temperature = 1e-4}}) {
     const GeneratedSequence drawn = generate_samples(s.history, s.options(3), cut)[0];
     CHECK(drawn.items == greedy.items);
     CHECK(drawn.log_probability == greedy.log_probability);
@@ -229,7 +234,8 @@ TEST_CASE("generate: options out of range are named", "[serve][generate][errors]
     change(options);
     generate_beam(s.history, options, 1);
   };
-  REQUIRE_THROWS_MATCHES(with([](auto& o) { o.steps = 5; }), DataError, says("5 steps without repeats need as many items, 4"));
+  REQUIRE_THROWS_MATCHES(with([](auto& o) { o.steps = 5; }), DataError,
+                         says("5 steps without repeats need as many items, 4"));
   REQUIRE_THROWS_AS(with([](auto& o) { o.steps = 0; }), ConfigError);
   REQUIRE_THROWS_AS(with([](auto& o) { o.gap_s = -1; }), ConfigError);
   REQUIRE_THROWS_MATCHES(with([](auto& o) { o.gap_s = kLastTimestamp; }), DataError, says("out of range"));
@@ -268,5 +274,6 @@ TEST_CASE("evaluate_tails: ranks step by step", "[serve][generate][parity]") {
   for (const RankingMetrics& m : metrics) CHECK(m.count() == 6);
   CHECK(evaluate_tails(cached, {}, {}).empty());
   tails[1].items = tails[1].items.first(2);
-  REQUIRE_THROWS_MATCHES(evaluate_tails(cached, tails, {.max_history = 60}), DataError, says("tails: tail 1 has 2 items"));
+  REQUIRE_THROWS_MATCHES(evaluate_tails(cached, tails, {.max_history = 60}), DataError,
+                         says("tails: tail 1 has 2 items"));
 }

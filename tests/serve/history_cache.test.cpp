@@ -39,7 +39,8 @@ TEST_CASE("history_cache: equals the full pass for any split into appends", "[se
   }
 }
 
-TEST_CASE("history_cache: the bits do not depend on how events came, nor on the pages", "[serve][history_cache][property]") {
+TEST_CASE("history_cache: the bits do not depend on how events came, nor on the pages",
+          "[serve][history_cache][property]") {
   for (const HstuConfig& config : serve_configs()) {
     const HstuModel model = shaken_model(config, DType::float32);
     const CachedModel cached(model, 32), wide(model, 64);
@@ -64,7 +65,8 @@ TEST_CASE("history_cache: the bits do not depend on how events came, nor on the 
   }
 }
 
-TEST_CASE("history_cache: only rows that the next event changes are computed again", "[serve][history_cache][property]") {
+TEST_CASE("history_cache: only rows that the next event changes are computed again",
+          "[serve][history_cache][property]") {
   for (const HstuConfig& config : serve_configs()) {
     const HstuModel model = shaken_model(config, DType::float32);
     const CachedModel cached(model);
@@ -104,7 +106,8 @@ TEST_CASE("history_cache: beyond max_history it is the recent events that count"
       REQUIRE(exact.size() == std::min<std::int64_t>(i + 1, 20));
       REQUIRE((roomy.size() >= std::min<std::int64_t>(i + 1, 12) && roomy.size() <= 20));
       for (HistoryCache* cache : {&exact, &roomy}) {
-        const Tensor expected = full_hidden(model, events.between(i + 1 - cache->size(), i + 1), cache->size(), query_time);
+        const Tensor expected =
+            full_hidden(model, events.between(i + 1 - cache->size(), i + 1), cache->size(), query_time);
         REQUIRE(largest_difference(cache->hidden(query_time), expected) <= 1e-12);
       }
     }
@@ -127,7 +130,8 @@ TEST_CASE("history_cache: candidates in micro-batches get what each alone would"
       std::vector<std::int32_t> candidates;
       const RandomStream random{.seed = 8};
       for (std::uint64_t i = 0; i < 130; ++i) {
-        candidates.push_back(static_cast<std::int32_t>(1 + random.below(i, static_cast<std::uint32_t>(config.num_items - 1))));
+        candidates.push_back(
+            static_cast<std::int32_t>(1 + random.below(i, static_cast<std::uint32_t>(config.num_items - 1))));
       }
       const std::int64_t time_s = length > 0 ? events.times_s.back() + 60 : 60;
       const Tensor states = cache.candidate_states(candidates, time_s);
@@ -199,8 +203,10 @@ TEST_CASE("history_cache: bad events, times and limits are named", "[serve][hist
   HistoryCache cache(cached, pool, {60, 60});
   REQUIRE_THROWS_MATCHES(cache.hidden(0), DataError, says("a history needs at least one event"));
   cache.append(1, 100);
-  REQUIRE_THROWS_MATCHES(cache.append(1, 99), DataError, says("time 99 s, expected one from that of the event before, 100"));
-  REQUIRE_THROWS_MATCHES(cache.append(static_cast<std::int32_t>(config.num_items), 100), DataError, says("outside of the table"));
+  REQUIRE_THROWS_MATCHES(cache.append(1, 99), DataError,
+                         says("time 99 s, expected one from that of the event before, 100"));
+  REQUIRE_THROWS_MATCHES(cache.append(static_cast<std::int32_t>(config.num_items), 100), DataError,
+                         says("outside of the table"));
   REQUIRE_THROWS_MATCHES(cache.append(-1, 100), DataError, says("item -1"));
   REQUIRE_THROWS_MATCHES(cache.append(1, std::numeric_limits<std::int64_t>::max()), DataError, says("time 9223"));
   const std::int32_t items[] = {2, 3};

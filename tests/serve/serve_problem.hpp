@@ -69,7 +69,8 @@ inline Events random_events(std::int64_t count, std::int64_t num_items, std::uin
   for (std::int64_t i = 0; i < count; ++i) {
     const auto at = static_cast<std::uint64_t>(3 * i);
     time_s += random.below(at, 3) == 0 ? 0 : static_cast<std::int64_t>(random.below(at + 1, 5000));
-    events.items.push_back(static_cast<std::int32_t>(1 + random.below(at + 2, static_cast<std::uint32_t>(num_items - 1))));
+    events.items.push_back(
+        static_cast<std::int32_t>(1 + random.below(at + 2, static_cast<std::uint32_t>(num_items - 1))));
     events.times_s.push_back(time_s);
   }
   return events;

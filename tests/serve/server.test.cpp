@@ -130,7 +130,8 @@ TEST_CASE("server: refused requests change nothing", "[serve][server][errors]") 
   REQUIRE_THROWS_MATCHES(server.recommend("a", {.allowed = {-1}}), DataError, says("item -1"));
   REQUIRE_THROWS_AS(server.recommend("a", {.items = {1}, .times_s = {20}, .count = -1}), ConfigError);
   CHECK(server.history_length("a") == 1);
-  REQUIRE_THROWS_MATCHES(RecommendServer(model, {.limits = {64, 64}, .pool_bytes = 10}), ConfigError, says("the pool has 10"));
+  REQUIRE_THROWS_MATCHES(RecommendServer(model, {.limits = {64, 64}, .pool_bytes = 10}), ConfigError,
+                         says("the pool has 10"));
   const std::int64_t page_bytes = CachedModel(model).numbers_per_page() * size_of(model.dtype());
   REQUIRE_THROWS_MATCHES(RecommendServer(model, {.limits = {64, 64}, .pool_bytes = page_bytes}), ConfigError,
                          says("a history of 64 events takes 2 pages"));

@@ -102,7 +102,8 @@ class HstuModel {
     for (std::size_t i = 0; i < layers_.size(); ++i) {
       const auto attend_layer = [&](const Columns& q, const Columns& k, const Columns& v,
                                     const AttentionOptions& options) { return attend(i, q, k, v, options); };
-      const Tensor y = std::visit([&](const auto& layer) { return layer.forward(x, context, attend_layer); }, layers_[i]);
+      const Tensor y =
+          std::visit([&](const auto& layer) { return layer.forward(x, context, attend_layer); }, layers_[i]);
       x = std::holds_alternative<Rechub09Layer>(layers_[i]) ? x + y : y;
     }
     return config_.l2_scores ? l2_normalize(x, config_.l2_eps) : x;

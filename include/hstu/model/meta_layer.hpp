@@ -30,9 +30,10 @@ class MetaLayer {
 
   Tensor operator()(const Tensor& x, const Tensor& offsets, const RelativeBias& lookup,
                     ForwardContext& context) const {
-    return forward(x, context, [&](const Columns& q, const Columns& k, const Columns& v, const AttentionOptions& options) {
-      return hstu_attention(q, k, v, offsets, tables_.in(lookup), options);
-    });
+    return forward(x, context,
+                   [&](const Columns& q, const Columns& k, const Columns& v, const AttentionOptions& options) {
+                     return hstu_attention(q, k, v, offsets, tables_.in(lookup), options);
+                   });
   }
 
   /// The same with attention done by attend(q, k, v, options), e.g. over cached keys and values.

@@ -32,9 +32,10 @@ class Rechub01Layer {
   }
 
   Tensor operator()(const Tensor& x, const Tensor& offsets, const RelativeBias& bias, ForwardContext& context) const {
-    return forward(x, context, [&](const Columns& q, const Columns& k, const Columns& v, const AttentionOptions& options) {
-      return hstu_attention(q, k, v, offsets, bias, options);
-    });
+    return forward(x, context,
+                   [&](const Columns& q, const Columns& k, const Columns& v, const AttentionOptions& options) {
+                     return hstu_attention(q, k, v, offsets, bias, options);
+                   });
   }
 
   /// The same with attention done by attend(q, k, v, options).

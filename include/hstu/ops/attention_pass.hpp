@@ -216,8 +216,8 @@ class AttentionPass {
       for (std::int64_t key = some.first; key < some.last; ++key) {
         for (std::int64_t n = 0; n < kLine; n += kLanes) {
           const Mask<Scalar> mask = block_.sees(key, n);
-          body((key - range.first) * kLine + n,
-               [mask](Pack<Scalar> x, Pack<Scalar> otherwise) HSTU_LAMBDA_INLINE { return select(mask, x, otherwise); });
+          const std::int64_t entry = (key - range.first) * kLine + n;
+          body(entry, [mask](Pack<Scalar> x, Pack<Scalar> z) HSTU_LAMBDA_INLINE { return select(mask, x, z); });
         }
       }
     }

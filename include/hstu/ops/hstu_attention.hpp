@@ -12,9 +12,10 @@ namespace detail {
 
 /// Throws unless the mask fits every sequence.
 inline void check_mask(const AttentionMask& mask, const Tensor& num_targets, std::span<const std::int64_t> bounds) {
-  check<ConfigError>(mask.contextual_seq_len >= 0 && mask.max_attn_len >= 0 && mask.min_full_attn_seq_len >= 0,
-                     "hstu_attention: contextual_seq_len, max_attn_len and min_full_attn_seq_len must not be negative, ",
-                     "got ", mask.contextual_seq_len, ", ", mask.max_attn_len, " and ", mask.min_full_attn_seq_len);
+  check<ConfigError>(
+      mask.contextual_seq_len >= 0 && mask.max_attn_len >= 0 && mask.min_full_attn_seq_len >= 0,
+      "hstu_attention: contextual_seq_len, max_attn_len and min_full_attn_seq_len must not be negative, got ",
+      mask.contextual_seq_len, ", ", mask.max_attn_len, " and ", mask.min_full_attn_seq_len);
   const std::int64_t users = std::ssize(bounds) - 1;
   check<ShapeError>(!num_targets.defined() ||
                         (num_targets.dtype() == DType::int64 && num_targets.shape() == Shape{users}),
@@ -77,8 +78,8 @@ inline void check_attention(const AttentionOperands& o) {
 ///   rab: see RelativeBias
 /// Cost: 2·H·Σ lᵢ²/2·(Dqk + Dv) flops forward, 2.5 times that backward; panels that the mask hides from all of 16
 /// neighbouring queries cost nothing.  Keeps q, k, v (softmax: y and [T, H] too).
-/// Throws ShapeError if operands do not fit each other, or a mask does not fit a sequence; ConfigError for options out of
-/// range.
+/// Throws ShapeError if operands do not fit each other, or a mask does not fit a sequence; ConfigError for options out
+/// of range.
 /// Source: Zhai et al. 2024, eq. 2-3 (silu); torch-rechub 0.1.0, HSTULayer (softmax).
 inline Tensor hstu_attention(const Columns& q, const Columns& k, const Columns& v, const Tensor& offsets,
                              const RelativeBias& bias, const AttentionOptions& options) {

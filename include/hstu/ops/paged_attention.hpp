@@ -80,7 +80,8 @@ class CachedBias {
   /// to[j] = bias of a query at `place` with key j, for whole packs of keys of [first, last).
   void fill(std::int64_t head, std::int64_t place, const std::uint16_t* buckets, std::int64_t first, std::int64_t last,
             Scalar* to) const {
-    const Scalar* by_key = position_.empty() ? nullptr : position_.data() + head * position_width_ + longest_ - 1 - place;
+    const Scalar* by_key =
+        position_.empty() ? nullptr : position_.data() + head * position_width_ + longest_ - 1 - place;
     const Scalar* table = time_.empty() ? nullptr : time_.data() + head * time_width_;
     for (std::int64_t j = first; j < last; j += kLanes) {
       Pack<Scalar> value{};
@@ -141,7 +142,8 @@ class PagedAttention {
       for (std::int64_t h = 0; h < layout.heads; ++h) {
         for (std::int64_t i = 0; i < count_; ++i) {
           const Scalar* from = q.data + (first_ + i) * q.stride + h * layout.dqk;
-          for (std::int64_t d = 0; d < layout.dqk; ++d) q_[i * dqkp + d] = static_cast<Scalar>(options_.alpha) * from[d];
+          const auto alpha = static_cast<Scalar>(options_.alpha);
+          for (std::int64_t d = 0; d < layout.dqk; ++d) q_[i * dqkp + d] = alpha * from[d];
         }
         multiply_keys(h, dqkp);
         std::fill_n(out_, count_ * dvp, Scalar(0));
@@ -234,8 +236,8 @@ class PagedAttention {
     for_each_page([&](const Scalar* page, std::int64_t first, std::int64_t seen) {
       const Scalar* values = page + o_.layout.keys_size() + h * dvp;
       for (std::int64_t c = 0; c < dvp; c += 2 * kLanes) {
-        add_tiles(count_, std::min<std::int64_t>(2, (dvp - c) / kLanes), TileOperand<Scalar>{scores_ + first, width_, 1},
-                  seen, values + c, stride, out_ + c, dvp);
+        add_tiles(count_, std::min<std::int64_t>(2, (dvp - c) / kLanes),
+                  TileOperand<Scalar>{scores_ + first, width_, 1}, seen, values + c, stride, out_ + c, dvp);
       }
     });
   }

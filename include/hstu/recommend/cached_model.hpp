@@ -111,8 +111,8 @@ class CachedModel {
       query.bias_row = (bias_rows += is_new) - 1;
       if (borders != nullptr) {
         query.own_bucket = borders->find(query_times[i] - own_times[i]);
-        if (is_new) append_buckets(*borders, query_times[i], rows.times_s.first(static_cast<std::size_t>(query.keys.last)),
-                                   width, buckets);
+        const auto seen = rows.times_s.first(static_cast<std::size_t>(query.keys.last));
+        if (is_new) append_buckets(*borders, query_times[i], seen, width, buckets);
       }
       queries.push_back(query);
     }

@@ -21,8 +21,8 @@ struct TailOptions {
 };
 
 /// Ranks [step] of the true items of the tails, all of one length: the model is asked at the time of the first event of
-/// the tail and from then on sees what it generates, the most probable sequence of the beam.  At step t the true item is
-/// ranked among all items that are neither in the history nor generated before.
+/// the tail and from then on sees what it generates, the most probable sequence of the beam.  At step t the true item
+/// is ranked among all items that are neither in the history nor generated before.
 /// Runs on all threads; the result does not depend on their number.  Throws as generate_beam and rank_of_target do.
 inline std::vector<RankingMetrics> evaluate_tails(const CachedModel& model, std::span<const Tail> tails,
                                                   const TailOptions& options) {
@@ -31,8 +31,8 @@ inline std::vector<RankingMetrics> evaluate_tails(const CachedModel& model, std:
   std::vector<std::vector<std::int64_t>> ranks(tails.size());
   parallel_for(std::ssize(tails), [&](std::int64_t u) {
     const Tail& tail = tails[static_cast<std::size_t>(u)];
-    check<DataError>(tail.items.size() == steps && tail.times_s.size() == steps && steps > 0, "tails: tail ", u, " has ",
-                     tail.items.size(), " items and ", tail.times_s.size(), " times, expected ", steps);
+    check<DataError>(tail.items.size() == steps && tail.times_s.size() == steps && steps > 0, "tails: tail ", u,
+                     " has ", tail.items.size(), " items and ", tail.times_s.size(), " times, expected ", steps);
     const std::int64_t pages = model.layout().pages_for(options.max_history);
     PagePool pool(model.numbers_per_page(), model.model().dtype(), (2 * options.beams + 2) * pages);
     HistoryCache cache(model, pool, {options.max_history, options.max_history});
@@ -47,9 +47,10 @@ inline std::vector<RankingMetrics> evaluate_tails(const CachedModel& model, std:
     for (std::size_t step = 0; step < steps; ++step) {
       const std::int64_t time_s = generate.query_time_s + static_cast<std::int64_t>(step) * generate.gap_s;
       const Tensor scores = cache.scores(time_s);
-      ranks[static_cast<std::size_t>(u)].push_back(dispatch_floating("tails", scores.dtype(), [&]<class Scalar>(Scalar) {
-        return rank_of_target<Scalar>(scores.values<Scalar>(), tail.items[step], excluded);
-      }));
+      ranks[static_cast<std::size_t>(u)].push_back(
+          dispatch_floating("tails", scores.dtype(), [&]<class Scalar>(Scalar) {
+            return rank_of_target<Scalar>(scores.values<Scalar>(), tail.items[step], excluded);
+          }));
       cache.append(best.items[step], time_s);
       excluded.push_back(best.items[step]);
     }

@@ -14,8 +14,8 @@ namespace hstu {
 struct GenerateOptions {
   std::int64_t steps = 5;
   std::int64_t query_time_s = 0;  ///< when the first item is asked for
-  std::int64_t gap_s = 0;         ///< the assumption about the future: generated event t happens at query_time_s + t·gap_s,
-                                  ///< t from 0, and that is also when it is asked for
+  std::int64_t gap_s = 0;  ///< the assumption about the future: generated event t happens at query_time_s + t·gap_s,
+                           ///< t from 0, and that is also when it is asked for
   std::vector<std::int32_t> excluded{};  ///< never generated, e.g. what the user has seen
   std::vector<std::int32_t> allowed{};   ///< if there are any, nothing else is generated
 };
@@ -76,8 +76,8 @@ class Generator {
     num_open_ = std::ranges::count(is_open_, true);
     check<ConfigError>(options.steps >= 1 && options.gap_s >= 0, "generate: expected steps >= 1 and gap_s >= 0, got ",
                        options.steps, " and ", options.gap_s);
-    check<DataError>(options.steps <= num_open_, "generate: ", options.steps, " steps without repeats need as many items, ",
-                     num_open_, " may be generated");
+    check<DataError>(options.steps <= num_open_, "generate: ", options.steps,
+                     " steps without repeats need as many items, ", num_open_, " may be generated");
     check<DataError>(history.size() >= 1, "generate: a history needs at least one event");
     check<DataError>(options.query_time_s <= kLastTimestamp &&
                          options.gap_s <= (kLastTimestamp - options.query_time_s) / options.steps,
@@ -148,8 +148,8 @@ inline std::vector<double> sampling_weights(const std::vector<Choice>& choices, 
 }  // namespace detail
 
 /// Beam search: after each step the `beams` most probable sequences go on; the most probable first, of equal ones that
-/// with the better beginning, then the lower id.  One beam is greedy search; a beam as wide as the number of sequences of
-/// steps − 1 items finds the most probable sequences exactly.  The history's pages are shared by all beams.
+/// with the better beginning, then the lower id.  One beam is greedy search; a beam as wide as the number of sequences
+/// of steps − 1 items finds the most probable sequences exactly.  The history's pages are shared by all beams.
 /// Throws ConfigError for a beam that is wider than there are sequences, DataError if items run out, what HistoryCache
 /// throws otherwise; the history is not changed.
 inline std::vector<GeneratedSequence> generate_beam(const HistoryCache& history, const GenerateOptions& options,
@@ -195,8 +195,8 @@ inline std::vector<GeneratedSequence> generate_samples(const HistoryCache& histo
   constexpr std::uint32_t kSite = 0x6E7E7A7E;  // apart from the sites of training
   check<ConfigError>(sampling.count >= 1 && sampling.count <= (std::int64_t{1} << 31) && sampling.temperature > 0 &&
                          sampling.top_k >= 0 && sampling.top_p > 0 && sampling.top_p <= 1,
-                     "generate: expected count >= 1, temperature > 0, top_k >= 0 and top_p in (0, 1], got ", sampling.count,
-                     ", ", sampling.temperature, ", ", sampling.top_k, " and ", sampling.top_p);
+                     "generate: expected count >= 1, temperature > 0, top_k >= 0 and top_p in (0, 1], got ",
+                     sampling.count, ", ", sampling.temperature, ", ", sampling.top_k, " and ", sampling.top_p);
   const detail::Generator generator(history, options);
   const std::int64_t most = sampling.top_k > 0 ? sampling.top_k : generator.num_items();
   detail::Branch root = generator.start();
@@ -208,7 +208,8 @@ inline std::vector<GeneratedSequence> generate_samples(const HistoryCache& histo
     for (std::int64_t step = 0; step < options.steps; ++step) {
       const std::vector<detail::Choice> choices = step == 0 ? first : generator.choices(branch, step, most);
       const std::vector<double> weights = detail::sampling_weights(choices, sampling);
-      double left = random.uniform(static_cast<std::uint64_t>(step)) * std::accumulate(weights.begin(), weights.end(), 0.0);
+      double left =
+          random.uniform(static_cast<std::uint64_t>(step)) * std::accumulate(weights.begin(), weights.end(), 0.0);
       std::size_t drawn = 0;
       while (drawn + 1 < weights.size() && left >= weights[drawn]) left -= weights[drawn++];
       branch = generator.grow(branch, step, choices[drawn]);

@@ -16,15 +16,16 @@ struct HistoryLimits {
   std::int64_t kept_events = 200;
 };
 
-/// Events that can be appended and forked, computed as far as somebody asks.  hidden() equals the full forward pass over
-/// the events, with float32's rounding, for any order of appends and questions; the bits do not depend on that order.
+/// Events that can be appended and forked, computed as far as somebody asks.  hidden() equals the full forward pass
+/// over the events, with float32's rounding, for any order of appends and questions; the bits do not depend on that
+/// order.
 ///
 /// A copy shares the pages; a page is copied before it changes (so beams cost what they add).  One thread at a time;
 /// copies may live in different threads.
 class HistoryCache {
  public:
-  /// `model` and `pool` must outlive this.  Throws ConfigError for limits below 1 or beyond the model's max_seq_len, or a
-  /// pool whose pages do not fit the model.
+  /// `model` and `pool` must outlive this.  Throws ConfigError for limits below 1 or beyond the model's max_seq_len, or
+  /// a pool whose pages do not fit the model.
   HistoryCache(const CachedModel& model, PagePool& pool, const HistoryLimits& limits)
       : model_(&model), pool_(&pool), limits_(limits) {
     check<ConfigError>(limits.kept_events >= 1 && limits.kept_events <= limits.max_history &&
@@ -67,8 +68,8 @@ class HistoryCache {
   /// Rows computed since this or what it was copied from was made.
   std::int64_t computed_rows() const { return computed_rows_; }
 
-  /// Adds events.  Throws DataError, and adds none, for columns of two lengths, an item outside the table, or times that
-  /// do not ascend or are out of range.
+  /// Adds events.  Throws DataError, and adds none, for columns of two lengths, an item outside the table, or times
+  /// that do not ascend or are out of range.
   void append(std::span<const std::int32_t> items, std::span<const std::int64_t> times_s) {
     check<DataError>(items.size() == times_s.size(), "cache: ", items.size(), " items and ", times_s.size(), " times");
     for (std::size_t i = 0; i < items.size(); ++i) {
@@ -111,8 +112,8 @@ class HistoryCache {
   /// Scores of all items, [1, V].
   Tensor scores(std::int64_t query_time_s) { return model_->scores()(hidden(query_time_s)); }
 
-  /// Hidden states [m, D] of candidates as if each alone were the next event, at `time_s`: what M-FALCON does, m targets in
-  /// micro-batches against one cached history.  Zhai et al. 2024, section 4.3
+  /// Hidden states [m, D] of candidates as if each alone were the next event, at `time_s`: what M-FALCON does, m
+  /// targets in micro-batches against one cached history.  Zhai et al. 2024, section 4.3.
   /// Throws as hidden() and append() do, DataError if the history fills max_seq_len.
   Tensor candidate_states(std::span<const std::int32_t> candidates, std::int64_t time_s) {
     for (const std::int32_t item : candidates) check_item(item);

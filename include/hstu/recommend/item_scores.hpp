@@ -67,7 +67,9 @@ class ItemScores {
     for (std::int64_t row = 0; row < rows; ++row) {
       const Scalar* from = all + row * padded_;
       Scalar* to = scores.mutable_data<Scalar>() + row * num_items_;
-      for (std::int64_t v = 0; v < num_items_; ++v) to[v] = (from[v] + (bias != nullptr ? bias[v] : Scalar(0))) * factor;
+      for (std::int64_t v = 0; v < num_items_; ++v) {
+        to[v] = (from[v] + (bias != nullptr ? bias[v] : Scalar(0))) * factor;
+      }
     }
   }
 

@@ -42,8 +42,8 @@ class RecommendServer {
         pool_(model_.numbers_per_page(), model.dtype(), num_pages(options)) {
     HistoryCache(model_, pool_, limits_);  // checks the limits
     const std::int64_t needed = model_.layout().pages_for(limits_.max_history);
-    check<ConfigError>(pool_.num_pages() >= needed, "server: a history of ", limits_.max_history, " events takes ", needed,
-                       " pages, ", options.pool_bytes, " bytes hold ", pool_.num_pages());
+    check<ConfigError>(pool_.num_pages() >= needed, "server: a history of ", limits_.max_history, " events takes ",
+                       needed, " pages, ", options.pool_bytes, " bytes hold ", pool_.num_pages());
     pool_.set_evict([this] { return evict_one(); });
   }
   RecommendServer(const RecommendServer&) = delete;

@@ -28,8 +28,8 @@ std::vector<ScoredItem> top_k(std::span<const Scalar> scores, std::int64_t k,
     return a.score > b.score || (a.score == b.score && a.item < b.item);
   };
   const auto count = static_cast<std::size_t>(std::min(k, std::ssize(scores)));
-  // Up to 2k entries that may be among the best.  Once k are known only better ones come in: ids ascend, so that of equal
-  // scores the first stays.
+  // Up to 2k entries that may be among the best.  Once k are known only better ones come in: ids ascend, so that of
+  // equal scores the first stays.
   std::vector<Entry> entries;
   entries.reserve(2 * count);
   Scalar worst = std::numeric_limits<Scalar>::lowest();
