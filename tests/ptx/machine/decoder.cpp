@@ -63,7 +63,7 @@ void Decoder::check_all_taken() const {
 }
 
 void Decoder::unsupported(std::string_view reason) const {
-  translator_.fail(statement_, cat("unsupported instruction", reason.empty() ? "" : " (", reason, reason.empty() ? "" : ")"));
+  throw Error(cat("unsupported instruction", reason.empty() ? "" : " (", reason, reason.empty() ? "" : ")"));
 }
 
 // ---- operands --------------------------------------------------------------------------------------------------------

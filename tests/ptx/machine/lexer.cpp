@@ -42,8 +42,9 @@ class Lexer {
   }
 
   Token word() {
-    const std::size_t begin = at_;
-    while (is_word(peek()) || (peek() == ':' && peek(1) == ':')) at_ += peek() == ':' ? 2 : 1;
+    const std::size_t begin = at_++;
+    const bool is_directive = text_[begin] == '.';  // ".reg.b32" is two of them
+    while ((is_word(peek()) && !(is_directive && peek() == '.')) || (peek() == ':' && peek(1) == ':')) at_ += peek() == ':' ? 2 : 1;
     return {Token::Kind::kWord, text_.substr(begin, at_ - begin), line_};
   }
 

@@ -13,6 +13,8 @@ namespace {
 
 /// What a function that calls itself may use of a thread's stack.
 constexpr u32 kRecursionBytes = 16384;
+/// Errors that one message tells.
+constexpr u32 kMaxErrors = 20;
 
 u64 initial_bits(const Initial& value, Type type) {
   if (!value.is_float) return value.bits;
@@ -42,10 +44,11 @@ std::unique_ptr<Module> load_module(const std::string& name, const std::string& 
   return module;
 }
 
-void Translator::fail(const Statement& statement, std::string_view message) const {
+void Translator::note_error(const Statement& statement, const std::string& message) {
   std::string text = statement.line <= module_.source.lines.size() ? module_.source.lines[statement.line - 1] : "";
   text.erase(0, std::min(text.find_first_not_of(" \t"), text.size()));
-  throw Error(cat("kernel ", function_->name, ", line ", statement.line, ": ", message, ": ", text));
+  if (++errors_ <= kMaxErrors)
+    messages_ += cat(messages_.empty() ? "" : "\n", "kernel ", function_->name, ", line ", statement.line, ": ", message, ": ", text);
 }
 
 void Translator::run() {
@@ -54,6 +57,8 @@ void Translator::run() {
   for (const bool entries : {true, false})
     for (const Function& function : module_.source.functions)
       if (function.has_body && function.is_entry == entries) translate(function);
+  if (errors_ > kMaxErrors) messages_ += cat("\n... and ", errors_ - kMaxErrors, " more");
+  if (errors_ > 0) throw Error(messages_);
   link_calls();
 }
 
@@ -174,16 +179,16 @@ void Translator::translate(const Function& function) {
   for (std::size_t k = 0; k < function.statements.size(); ++k) {
     const Statement& statement = function.statements[k];
     first[k] = u32(drafts_.size());
-    Decoder decoder(*this, statement);
-    const Decode decode = find_decoder(statement.words[0]);
-    if (decode == nullptr) decoder.unsupported();
     try {
+      Decoder decoder(*this, statement);
+      const Decode decode = find_decoder(statement.words[0]);
+      if (decode == nullptr) decoder.unsupported();
       decode(decoder);
     } catch (const Error& error) {
-      if (std::string_view(error.what()).starts_with("kernel ")) throw;
-      fail(statement, error.what());
+      note_error(statement, error.what());
     }
   }
+  if (errors_ > 0) return;
   first.back() = u32(drafts_.size());
   for (DraftInst& draft : drafts_)
     for (u32& target : draft.targets) target = first[target];

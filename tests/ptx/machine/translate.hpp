@@ -28,9 +28,9 @@ class Translator {
   const Function* find_function(std::string_view name) const;
   std::vector<DraftInst>& drafts() { return drafts_; }
   std::vector<Type>& registers() { return registers_; }
-  [[noreturn]] void fail(const Statement& statement, std::string_view message) const;
 
  private:
+  void note_error(const Statement& statement, const std::string& message);
   void place_variables();
   void fill_variable(const Variable& variable);
   void translate(const Function& function);
@@ -44,6 +44,8 @@ class Translator {
   std::map<std::string, u32, std::less<>> module_shared_;  ///< offsets of .shared variables of the module
   u32 module_shared_bytes_ = 0;
   bool functions_use_dynamic_ = false;
+  u32 errors_ = 0;
+  std::string messages_;
 
   const Function* function_ = nullptr;
   Code* code_ = nullptr;
