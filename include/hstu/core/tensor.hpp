@@ -34,14 +34,18 @@ class Tensor {
     std::ranges::copy(values, result.mutable_data<Scalar>());
     return result;
   }
-  template <class Scalar, class Allocator>
-  static Tensor from(const std::vector<Scalar, Allocator>& values, const Shape& shape) {
+  template <class Scalar>
+  static Tensor from(const std::vector<Scalar>& values, const Shape& shape) {
     return from(std::span<const Scalar>(values), shape);
   }
   /// A vector as a tensor of rank 1.
-  template <class Scalar, class Allocator>
-  static Tensor from(const std::vector<Scalar, Allocator>& values) {
+  template <class Scalar>
+  static Tensor from(const std::vector<Scalar>& values) {
     return from(values, {std::ssize(values)});
+  }
+  template <class Scalar>
+  static Tensor from(const PoolVector<Scalar>& values) {
+    return from(std::span<const Scalar>(values), {std::ssize(values)});
   }
   static Tensor zeros(const Shape& shape, DType dtype = DType::float32) {
     Tensor result(shape, dtype);

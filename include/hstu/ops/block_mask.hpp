@@ -14,6 +14,7 @@ namespace hstu::detail {
 template <class Scalar>
 class BlockMask {
  public:
+  BlockMask() : BlockMask({}, 0, kPanelQueries) {}
   BlockMask(const SequenceMask& mask, std::int64_t i0, std::int64_t count)
       : is_causal_(mask.num_targets == 0 && mask.rule.max_attn_len == 0 && i0 >= mask.rule.contextual_seq_len),
         i0_(i0), visited_{KeyRange{0, i0 + count}, KeyRange{}}, common_{0, i0 + 1} {

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+// What hstu_attention is given: kind, scales, dropout, mask, and the operands of one call.
+#pragma once
+#include <hstu/core/random.hpp>
+#include <hstu/ops/attention_mask.hpp>
+#include <hstu/ops/columns.hpp>
+#include <hstu/ops/relative_bias.hpp>
+
+namespace hstu {
+
+enum class AttentionKind { silu, softmax };
+
+struct AttentionOptions {
+  AttentionKind kind = AttentionKind::silu;
+  std::int64_t num_heads = 1;
+  double alpha = 1.0;       ///< scale of q·k: 1 in Meta's research code, 1/√Dqk in torch-rechub
+  double normalizer = 1.0;  ///< silu only: weights are divided by it (max_seq_len of the config, not the user's length)
+  double dropout = 0.0;     ///< probability of dropping an attention weight
+  RandomStream stream{};    ///< of the dropout
+  std::int64_t first_row = 0;  ///< index of the first token in the whole batch, so that chunks draw the same masks
+  AttentionMask mask{};
+  Tensor num_targets{};  ///< int64 [B], targets at the end of each user's sequence; undefined: none
+  Tensor attn_scale{};   ///< silu only, in the place of 1 / normalizer: one number, or [T], one per query
+};
+
+namespace detail {
+
+/// q, k, v [T, H·d] of one call, and where its users begin.
+struct AttentionOperands {
+  Columns q, k, v;
+  Tensor offsets;
+  RelativeBias bias;
+  AttentionOptions options;
+
+  std::int64_t longest() const {
+    const auto bounds = offsets.values<std::int64_t>();
+    std::int64_t result = 0;
+    for (std::size_t b = 0; b + 1 < bounds.size(); ++b) result = std::max(result, bounds[b + 1] - bounds[b]);
+    return result;
+  }
+  SequenceMask mask_of(std::size_t user) const {
+    const auto bounds = offsets.values<std::int64_t>();
+    return {options.mask, bounds[user + 1] - bounds[user],
+            options.num_targets.defined() ? options.num_targets.values<std::int64_t>()[user] : 0};
+  }
+};
+
+}  // namespace detail
+}  // namespace hstu
