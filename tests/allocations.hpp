@@ -37,8 +37,9 @@ class AllocationWatch {
 
   void stop() { allocation_counters.is_on = false; }
   std::int64_t count() const { return allocation_counters.count; }
-  std::int64_t live() const { return allocation_counters.live; }
   std::size_t largest() const { return allocation_counters.largest; }
+  /// Blocks allocated while the last watch was on and not freed until now.
+  static std::int64_t leaked() { return allocation_counters.live; }
   bool has_failed() const {
     return allocation_counters.fail_at >= 0 && allocation_counters.count > allocation_counters.fail_at;
   }
@@ -81,11 +82,25 @@ inline void free_counted(void* pointer) noexcept {
 
 }  // namespace hstu::test
 
+// Every form, since the sanitizers bring their own of those that are not here.
 void* operator new(std::size_t bytes) { return hstu::test::allocate_counted(bytes, 0); }
+void* operator new[](std::size_t bytes) { return hstu::test::allocate_counted(bytes, 0); }
 void* operator new(std::size_t bytes, std::align_val_t alignment) {
   return hstu::test::allocate_counted(bytes, static_cast<std::size_t>(alignment));
 }
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  try {
+    return hstu::test::allocate_counted(bytes, 0);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+void* operator new[](std::size_t bytes, const std::nothrow_t& tag) noexcept { return operator new(bytes, tag); }
 void operator delete(void* pointer) noexcept { hstu::test::free_counted(pointer); }
+void operator delete[](void* pointer) noexcept { hstu::test::free_counted(pointer); }
 void operator delete(void* pointer, std::size_t) noexcept { hstu::test::free_counted(pointer); }
+void operator delete[](void* pointer, std::size_t) noexcept { hstu::test::free_counted(pointer); }
 void operator delete(void* pointer, std::align_val_t) noexcept { hstu::test::free_counted(pointer); }
 void operator delete(void* pointer, std::size_t, std::align_val_t) noexcept { hstu::test::free_counted(pointer); }
+void operator delete(void* pointer, const std::nothrow_t&) noexcept { hstu::test::free_counted(pointer); }
+void operator delete[](void* pointer, const std::nothrow_t&) noexcept { hstu::test::free_counted(pointer); }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Every option of every verb against missing, wrong and repeated values.
+#include <iostream>
 #include <set>
 
 #include "cli/program.hpp"
@@ -67,7 +68,15 @@ Words without(const Words& valid, const std::string& name) {
   return rest;
 }
 
+/// Command lines refused by name; printed at the end, for scripts/figures.py.
+struct RefusedCount {
+  int count = 0;
+  ~RefusedCount() { std::cout << "figure: " << count << " wrong command lines refused with one line that names the option\n"; }
+};
+
 void require_refused(const Words& words, const std::string& name) {
+  static RefusedCount refused;
+  ++refused.count;
   const Outcome outcome = run_expecting(2, words);
   INFO(shown(words) << "\nstderr: " << outcome.err);
   REQUIRE(outcome.err.find(name) != std::string::npos);
@@ -112,11 +121,14 @@ TEST_CASE("usage: wrong values are refused by name", "[cli][usage][errors]") {
       const Words start = Words{verb.name} + without(verb.valid, option.name);
       Words values;
       if (option.kind == Kind::flag) values = {"yes", "1", "\x1b[31m"};
-      if (option.kind == Kind::choice) values = {"nonsense", "epochs"};
-      if (option.kind == Kind::number || option.kind == Kind::real) {
-        values = {"abc", "", "1x", "0x10", "nan", "inf", "1e999", " 1"};
+      if (option.kind == Kind::choice) {
+        values = {"nonsense", "epochs", "-1", "1e999", "99999999999999999999999", " ", "\n", "größe", "\xff",
+                  std::string(100'000, 'x')};
       }
-      if (option.kind == Kind::number) values = values + Words{"-1", "1.5", "99999999999999999999999"};
+      if (option.kind == Kind::number || option.kind == Kind::real) {
+        values = {"abc", "", "1x", "0x10", "nan", "inf", "1e999", " 1", "+1", "1,5", "١", std::string(100'000, '9')};
+      }
+      if (option.kind == Kind::number) values = values + Words{"-1", "1.5", "99999999999999999999999", "-99999999999999999999999"};
       for (const std::string& value : values) {
         require_refused(start + Words{"--" + option.name + "=" + value}, option.name);
       }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <iostream>
 #include <limits>
+#include <numeric>
 #include <set>
 
 #include <catch2/catch_template_test_macros.hpp>
@@ -99,6 +101,51 @@ TEST_CASE("ranking: metrics equal their definitions", "[metrics][ranking][parity
   CHECK(named.at("hr@10") == metrics.hit_rate(10));
   CHECK(named.at("ndcg@1") == metrics.ndcg(1));
   CHECK(named.at("mrr") == metrics.mrr());
+}
+
+TEST_CASE("ranking: a thousand random tables, sorted by hand", "[metrics][ranking][parity]") {
+  constexpr int kCases = 1000, kUsers = 4;
+  const RandomStream stream{.seed = 11};
+  std::uint64_t draw = 0;
+  const auto below = [&](std::size_t n) { return std::size_t{stream.below(draw++, static_cast<std::uint32_t>(n))}; };
+  for (int number = 0; number < kCases; ++number) {
+    const std::size_t items = 2 + below(60), levels = 1 + below(8);  // one level: all scores tie
+    RankingMetrics metrics;
+    std::vector<std::size_t> positions;
+    for (int user = 0; user < kUsers; ++user) {
+      std::vector<double> scores;
+      for (std::size_t v = 0; v < items; ++v) scores.push_back(static_cast<double>(below(levels)) - 2.0);
+      std::vector<std::int32_t> seen;
+      for (std::size_t i = below(items); i > 0; --i) seen.push_back(static_cast<std::int32_t>(below(items)));
+      const auto target = static_cast<std::int32_t>(1 + below(items - 1));  // seen before, in some cases
+      metrics.add(rank_of(scores, target, seen));
+      // The whole list as a user would get it, the target behind all that tie with it.
+      std::vector<std::int32_t> list;
+      for (std::int32_t v = 1; v < static_cast<std::int32_t>(items); ++v) {
+        if (v == target || std::ranges::find(seen, v) == seen.end()) list.push_back(v);
+      }
+      std::ranges::sort(list, [&](std::int32_t a, std::int32_t b) {
+        const double of_a = scores[static_cast<std::size_t>(a)], of_b = scores[static_cast<std::size_t>(b)];
+        return of_a != of_b ? of_a > of_b : a != target && b == target;
+      });
+      positions.push_back(static_cast<std::size_t>(std::ranges::find(list, target) - list.begin()));
+    }
+    double mrr = 0.0;
+    for (const std::size_t position : positions) mrr += 1.0 / static_cast<double>(position + 1) / kUsers;
+    INFO("case " << number);
+    REQUIRE_THAT(metrics.mrr(), WithinAbs(mrr, 1e-12));
+    for (const std::size_t k : {std::size_t{1}, std::size_t{3}, std::size_t{10}, std::size_t{500}}) {  // 500 > candidates
+      double hits = 0.0, gain = 0.0;
+      for (const std::size_t position : positions) {
+        if (position >= k) continue;
+        hits += 1.0 / kUsers;
+        gain += std::log(2.0) / std::log(static_cast<double>(position) + 2.0) / kUsers;
+      }
+      REQUIRE_THAT(metrics.hit_rate(static_cast<std::int64_t>(k)), WithinAbs(hits, 1e-12));
+      REQUIRE_THAT(metrics.ndcg(static_cast<std::int64_t>(k)), WithinAbs(gain, 1e-12));
+    }
+  }
+  std::cout << "figure: " << kCases << " random tables with ties whose HR, NDCG and MRR equal a sorted list's\n";
 }
 
 TEST_CASE("ranking: parts merged in any order give the same bits", "[metrics][ranking][property]") {

@@ -21,7 +21,7 @@ const Activation kActivations[] = {{"sigmoid", &sigmoid, &reference::sigmoid},
                                    {"silu", &silu, [](double x) { return x * reference::sigmoid(x); }},
                                    {"relu", &relu, [](double x) { return x > 0 ? x : 0.0; }}};
 
-const Shape kShapes[] = {{}, {0}, {1}, {7, 0}, {31}, {33}, {3, 5, 7}};
+const Shape kShapes[] = {{}, {0}, {1}, {7, 0}, {31}, {33}, {3, 5, 7}, {2, 16}, {1, 1}};
 
 }  // namespace
 

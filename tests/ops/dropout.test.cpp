@@ -26,7 +26,7 @@ TEST_CASE("dropout: every entry follows its word of the stream", "[ops][dropout]
 }
 
 TEST_CASE("dropout: backward draws the mask of forward", "[ops][dropout][gradcheck]") {
-  for (const Shape& shape : {Shape{0, 3}, Shape{33}, Shape{5, 7}}) {
+  for (const Shape& shape : {Shape{0, 3}, Shape{33}, Shape{5, 7}, Shape{1}, Shape{31}, Shape{2, 16}, Shape{3, 1}, Shape{2, 2, 9}}) {
     INFO(shape);
     check_gradients([](const auto& in) { return dropout(in[0], 0.4, kStream, 3); }, {random_input(shape)});
   }

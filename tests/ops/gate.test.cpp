@@ -10,7 +10,7 @@ using namespace hstu::test;
 
 namespace {
 
-const Shape kShapes[] = {{3}, {0, 4}, {4, 0}, {5, 2}, {3, 31}, {2, 2, 33}, {3, 50}};
+const Shape kShapes[] = {{3}, {0, 4}, {4, 0}, {5, 2}, {3, 31}, {2, 2, 33}, {3, 50}, {1, 7}, {3, 16}};
 constexpr double kEps = 1e-6;
 
 struct Gate {

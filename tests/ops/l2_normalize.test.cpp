@@ -9,7 +9,7 @@ using namespace hstu;
 using namespace hstu::test;
 
 namespace {
-const Shape kShapes[] = {{1}, {3}, {0, 4}, {4, 0}, {5, 31}, {2, 3, 33}, {3, 50}};
+const Shape kShapes[] = {{1}, {3}, {0, 4}, {4, 0}, {5, 31}, {2, 3, 33}, {3, 50}, {2, 1}, {3, 16}};
 }
 
 TEST_CASE("l2_normalize: values are those of plain loops, above and below eps", "[ops][l2_normalize][parity]") {

@@ -35,7 +35,8 @@ TEST_CASE("matmul_silu, linear_silu: equal the composed forms", "[ops][linear_si
 }
 
 TEST_CASE("matmul_silu, linear_silu: gradients match finite differences", "[ops][linear_silu][gradcheck]") {
-  for (const Sizes& s : {Sizes{3, 4, 2}, Sizes{5, 3, 11}, Sizes{1, 2, 8}, Sizes{2, 1, 17}}) {
+  for (const Sizes& s : {Sizes{3, 4, 2}, Sizes{5, 3, 11}, Sizes{1, 2, 8}, Sizes{2, 1, 17}, Sizes{1, 1, 1}, Sizes{7, 5, 16},
+                         Sizes{2, 31, 3}, Sizes{4, 2, 33}}) {
     INFO(s.rows << " x " << s.inner << " x " << s.cols);
     const Tensor x = random_input({s.rows, s.inner}, 1), b = random_input({s.inner, s.cols}, 2);
     check_gradients([](const auto& in) { return matmul_silu(in[0], in[1]); }, {x, b});

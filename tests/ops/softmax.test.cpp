@@ -11,7 +11,7 @@ using namespace hstu;
 using namespace hstu::test;
 
 namespace {
-const Shape kShapes[] = {{1}, {3}, {0, 4}, {4, 0}, {5, 31}, {2, 3, 33}, {1, 100}};
+const Shape kShapes[] = {{1}, {3}, {0, 4}, {4, 0}, {5, 31}, {2, 3, 33}, {1, 100}, {2, 1}, {3, 16}};
 Tensor softmax_op(const std::vector<Tensor>& in) { return softmax(in[0]); }
 }  // namespace
 

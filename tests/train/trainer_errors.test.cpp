@@ -61,6 +61,28 @@ TEST_CASE("trainer: a NaN weight is an error that names epoch and step and chang
   }
 }
 
+TEST_CASE("trainer: a NaN or an infinity in any parameter is found in its step, with the op that met it",
+          "[train][trainer][errors]") {
+  const auto data = small_data();
+  int found = 0;
+  for (const std::string_view kind : kKinds) {
+    Trainer trainer(small_config(kind), data);
+    const Checkpoint healthy = trainer.checkpoint();
+    for (const NamedParameter& p : trainer.model().parameters()) {
+      for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+        INFO(kind << ": " << p.name << " is " << bad);
+        Tensor weights = p.value;
+        weights.copy_from(Tensor::full(weights.shape(), bad));
+        REQUIRE_THROWS_MATCHES(trainer.step(), NumericError, says("train: epoch 1, step 1: ") && says("; first in "));
+        trainer.restore(healthy);
+        ++found;
+      }
+    }
+    trainer.step();
+  }
+  std::cout << "figure: " << found << " injected NaN and infinities in parameters found in their step\n";
+}
+
 TEST_CASE("trainer: a learning rate that blows up ends in an error, not in NaN weights", "[train][trainer][errors]") {
   const auto data = small_data();
   for (const std::string_view kind : kKinds) {

@@ -26,9 +26,9 @@ class Gradients {
     return of(*x.node());
   }
   Tensor& of(const Node& leaf) {
-    Tensor& buffer = buffers_[&leaf];
-    if (!buffer.defined()) buffer = Tensor::zeros(leaf.shape, leaf.dtype);
-    return buffer;
+    const auto found = buffers_.find(&leaf);
+    if (found != buffers_.end()) return found->second;
+    return buffers_.emplace(&leaf, Tensor::zeros(leaf.shape, leaf.dtype)).first->second;
   }
   void clear() {
     for (auto& [leaf, buffer] : buffers_) buffer.fill_zero();
@@ -112,15 +112,16 @@ inline void run_backward(const Tensor& y, const Tensor& dy, Gradients* leaves) {
   check<ShapeError>(dy.shape() == y.shape() && dy.dtype() == y.dtype(), "backward: gradient must be ", y.dtype(),
                     y.shape(), ", got ", dy.dtype(), dy.shape());
   const PoolVector<Node*> order = topological_order(y.node().get());
-  // Before the first gradient moves, so that a refused walk changes nothing.
-  for (const Node* node : order) {
-    check<Error>(static_cast<bool>(node->backward), node->op, ": backward ran through this graph before and freed it");
+  // Before the first gradient moves, so that a refused walk changes nothing.  (std::views::reverse: not with Clang 14.)
+  for (auto node = order.rbegin(); node != order.rend(); ++node) {
+    check<Error>(static_cast<bool>((*node)->backward), (*node)->op,
+                 ": backward ran through this graph before and freed it");
   }
   Accumulator into(leaves);
   into.add(y, dy);
-  for (auto next = order.rbegin(); next != order.rend(); ++next) {  // std::views::reverse does not compile with Clang 14
-    const Tensor grad = std::exchange((*next)->grad, Tensor());
-    const BackwardFunction backward = std::exchange((*next)->backward, {});
+  for (auto node = order.rbegin(); node != order.rend(); ++node) {
+    const Tensor grad = std::exchange((*node)->grad, Tensor());
+    const BackwardFunction backward = std::exchange((*node)->backward, {});
     if (grad.defined()) backward(grad, into);
   }
 }

@@ -2,8 +2,10 @@
 // Nodes of the autograd graph, and the switch that stops recording.
 #pragma once
 #include <algorithm>
+#include <cmath>
 #include <concepts>
 #include <memory>
+#include <new>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -63,17 +65,24 @@ struct Remains {
   BackwardFunction backward;
 };
 inline thread_local PoolVector<Remains>* graveyard = nullptr;
+
+/// A destructor must not throw: without memory for the list the remains are destroyed at once, by recursion.
+inline void bury(Remains remains) noexcept {
+  try {
+    graveyard->push_back(std::move(remains));
+  } catch (const std::bad_alloc&) {
+    return;
+  }
+}
 }  // namespace detail
 
 inline Node::~Node() {
   if (inputs.empty() && !backward) return;
-  if (detail::graveyard != nullptr) {
-    detail::graveyard->push_back({std::move(inputs), std::move(backward)});
-    return;
-  }
   PoolVector<detail::Remains> remains;
-  detail::graveyard = &remains;
-  remains.push_back({std::move(inputs), std::move(backward)});
+  const bool is_first = detail::graveyard == nullptr;
+  if (is_first) detail::graveyard = &remains;
+  detail::bury({std::move(inputs), std::move(backward)});
+  if (!is_first) return;
   while (!remains.empty()) {
     const detail::Remains last = std::move(remains.back());  // destroyed here; may push more
     remains.pop_back();
@@ -92,6 +101,32 @@ class NoGrad {
   ~NoGrad() { detail::recording = before_; }
   NoGrad(const NoGrad&) = delete;
   NoGrad& operator=(const NoGrad&) = delete;
+
+ private:
+  bool before_;
+};
+
+namespace detail {
+inline thread_local bool checking_finite = false;
+
+inline void check_finite(std::string_view op, const Tensor& y) {
+  if (!y.defined() || !is_floating(y.dtype())) return;
+  dispatch_floating(op, y.dtype(), [&]<class Scalar>(Scalar) {
+    for (const Scalar value : y.values<Scalar>()) {
+      check<NumericError>(std::isfinite(value), op, ": its result ", y.shape(), " holds ", value);
+    }
+  });
+}
+}  // namespace detail
+
+/// While it lives, an op of this thread whose result holds a NaN or an infinity throws NumericError "op: ...".  It looks
+/// at every result, so it is for finding the op that made one, not for every step.
+class FiniteCheck {
+ public:
+  FiniteCheck() : before_(std::exchange(detail::checking_finite, true)) {}
+  ~FiniteCheck() { detail::checking_finite = before_; }
+  FiniteCheck(const FiniteCheck&) = delete;
+  FiniteCheck& operator=(const FiniteCheck&) = delete;
 
  private:
   bool before_;
@@ -119,10 +154,12 @@ inline void zero_grad(const Tensor& x) {
   if (grad(x).defined()) x.node()->grad.fill_zero();
 }
 
-/// Attaches `backward` to the op's output `y` if any input needs a gradient and recording is on.
+/// Attaches `backward` to the op's output `y` if any input needs a gradient and recording is on.  Throws NumericError
+/// while a FiniteCheck lives and `y` is not finite.
 /// The lambda's captures are what stays in memory; it must capture `y`, if at all, before this call.
 /// `op` must outlive the graph: a string literal.
 inline Tensor record(std::string_view op, Tensor y, std::span<const Tensor> inputs, BackwardFunction backward) {
+  if (detail::checking_finite) detail::check_finite(op, y);
   if (!detail::recording) return y;
   if (std::ranges::none_of(inputs, &Tensor::needs_grad)) return y;
   auto node = detail::make_shared_pooled<Node>();

@@ -6,6 +6,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <thread>
 
 #include <unsupported/Eigen/CXX11/ThreadPool>
@@ -73,10 +74,14 @@ void parallel_for(std::int64_t count, const Body& body) {
   const auto helpers = static_cast<unsigned>(std::min<std::int64_t>(pool.num_threads, count) - 1);
   Eigen::Barrier done(helpers);
   for (unsigned i = 0; i < helpers; ++i) {
-    pool.workers->Schedule([&] {
-      work();
+    try {
+      pool.workers->Schedule([&] {
+        work();
+        done.Notify();
+      });
+    } catch (const std::bad_alloc&) {  // one helper less: those at work must be waited for all the same
       done.Notify();
-    });
+    }
   }
   work();
   done.Wait();

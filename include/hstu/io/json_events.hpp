@@ -54,7 +54,7 @@ class JsonCursor {
 inline std::string syntax_reason(std::string_view what) {
   for (const std::string_view lead : {"] ", "parse error at line ", ": "}) {
     const std::size_t found = what.find(lead);
-    if (found != std::string_view::npos && found < 60) what.remove_prefix(found + lead.size());
+    if (found < 60) what.remove_prefix(found + lead.size());
   }
   return std::string(what.substr(0, std::min(what.find("; last read"), what.find(" parsing '"))).substr(0, 160));
 }

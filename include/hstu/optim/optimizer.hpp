@@ -80,6 +80,10 @@ class Optimizer {
   void begin_step(double learning_rate) {
     check<ConfigError>(std::isfinite(learning_rate) && learning_rate >= 0,
                        "optimizer: learning rate must be finite and not negative, got ", learning_rate);
+    // The memory that a step needs is asked for before anything changes.
+    PoolVector<std::int64_t> sizes;  // 0 for a parameter without a gradient
+    for (const NamedParameter& p : parameters_) sizes.push_back(grad(p.value).defined() ? p.value.numel() : 0);
+    pieces_ = make_pieces(sizes);
     ++num_steps_;
   }
 
@@ -87,11 +91,8 @@ class Optimizer {
   /// Pieces depend on the sizes only, so the bits do not depend on the number of threads.
   template <class Update>
   void for_each_piece(const Update& update) {
-    PoolVector<std::int64_t> sizes;  // 0 for a parameter without a gradient
-    for (const NamedParameter& p : parameters_) sizes.push_back(grad(p.value).defined() ? p.value.numel() : 0);
-    const PoolVector<Piece> pieces = make_pieces(sizes);
-    parallel_for(std::ssize(pieces), [&](std::int64_t index) {
-      const Piece& piece = pieces[static_cast<std::size_t>(index)];
+    parallel_for(std::ssize(pieces_), [&](std::int64_t index) {
+      const Piece& piece = pieces_[static_cast<std::size_t>(index)];
       Tensor weights = parameters_[piece.array].value;
       const Tensor& gradient = grad(weights);
       dispatch_floating("optimizer", weights.dtype(), [&]<class Scalar>(Scalar) {
@@ -115,6 +116,7 @@ class Optimizer {
 
   ParameterList parameters_;
   std::vector<Slot> slots_;
+  PoolVector<Piece> pieces_;  // of the step that is being made
   std::int64_t num_steps_ = 0;
 };
 

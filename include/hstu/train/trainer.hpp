@@ -207,7 +207,8 @@ class Trainer {
       if (config_.train.max_grad_norm > 0) clip_grad_norm(parameters_, config_.train.max_grad_norm);
     } catch (const NumericError& error) {
       gradients_.clear();
-      throw NumericError(concat("train: epoch ", epoch_ + 1, ", step ", batch_ + 1, ": ", error.what()));
+      throw NumericError(concat("train: epoch ", epoch_ + 1, ", step ", batch_ + 1, ": ", error.what(),
+                                first_not_finite(batches, first_token)));
     } catch (...) {
       gradients_.clear();
       throw;
@@ -225,6 +226,26 @@ class Trainer {
       targets.insert(targets.end(), of_batch.begin(), of_batch.end());
     }
     negatives_.begin_step(targets, negative_stream(config_.train.seed, static_cast<std::uint32_t>(step_)));
+  }
+
+  /// "; first in OP: ..." naming the op of the forward pass that made the first NaN or Inf, found by doing it again; empty
+  /// if it arose in backward.
+  std::string first_not_finite(const PoolVector<JaggedBatch>& batches, const PoolVector<std::int64_t>& first_token) {
+    const NoGrad no_grad;
+    const FiniteCheck finite_check;
+    try {
+      scorer_.forward();
+      for (std::size_t i = 0; i < batches.size(); ++i) {
+        ForwardContext context{.is_training = true,
+                               .seed = config_.train.seed,
+                               .step = static_cast<std::uint32_t>(step_),
+                               .first_token = first_token[i]};
+        training_loss(model_, scorer_.scorer(), batches[i], config_.train, negatives_, context);
+      }
+    } catch (const NumericError& error) {
+      return concat("; first in ", error.what());
+    }
+    return {};
   }
 
   /// Groups of chunks of about equal work: a power of two, so that two, four or eight threads share them evenly, and

@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Changes the core headers at random, one place at a time, and counts how many changes the unit tests notice.
+
+    scripts/mutate.py [--count 100] [--seed 1] [--only core/shape.hpp]
+
+A change is noticed ("killed") if a test of the header fails, crashes or does not end; one that does not compile does not
+count. Those that survive are printed. Fewer than 90 % killed gives exit status 1. About twenty seconds a change.
+"""
+import argparse
+import pathlib
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+AREAS = ("core", "autograd", "ops", "loss", "optim", "metrics", "io", "data")
+# Headers whose tests are named otherwise.
+TESTED_BY = {
+    "core/check": ["core/shape"], "core/storage": ["core/tensor"], "core/dtype": ["core/tensor"],
+    "core/tile": ["core/gemm"], "core/eigen_map": ["core/tensor"], "core/random_fill": ["core/random", "nn/init"],
+    "autograd/node": ["autograd/backward", "autograd/memory"], "ops/attention_pass": ["ops/hstu_attention"],
+    "ops/bias_panels": ["ops/hstu_attention"], "ops/panel_lines": ["ops/hstu_attention"],
+    "ops/relative_bias": ["ops/hstu_attention"], "ops/operands": ["ops/elementwise", "ops/hstu_attention"],
+    "ops/normalize_rows": ["ops/layer_norm", "ops/l2_normalize"], "optim/adam": ["optim/optimizer"],
+    "optim/sgd": ["optim/optimizer"], "loss/reduction": ["loss/cross_entropy"],
+    "metrics/candidates": ["metrics/ranking", "recommend/top_k"], "io/json_events": ["io/json"],
+    "io/posix_file": ["io/atomic_write"], "io/read_file": ["io/atomic_write"],
+    "io/safetensors": ["io/safetensors", "io/safetensors_malformed"],
+    "io/safetensors_header": ["io/safetensors", "io/safetensors_malformed"],
+    "data/fields": ["data/read_ratings", "data/read_ratings_errors", "data/titles"],
+    "data/formats": ["data/read_ratings", "data/read_ratings_errors"],
+    "data/line_reader": ["data/read_ratings", "data/read_ratings_errors", "data/titles"],
+    "data/read_ratings": ["data/read_ratings", "data/read_ratings_errors"],
+    "data/batcher": ["data/batch"], "data/report": ["data/sequences"], "data/ratings": ["data/read_ratings", "data/filter"],
+}
+SWAPS = [(" < ", " <= "), (" <= ", " < "), (" > ", " >= "), (" >= ", " > "), (" == ", " != "), (" != ", " == "),
+         (" + ", " - "), (" - ", " + "), (" * ", " / "), (" / ", " * "), (" && ", " || "), (" || ", " && "),
+         (" += ", " -= "), ("++", "--"), ("true", "false"), ("false", "true"), ("std::min", "std::max"),
+         ("std::max", "std::min"), (" 0;", " 1;"), (" 1;", " 2;"), ("break;", ";"), ("continue;", ";"), ("return;", ";"),
+         ("(!", "("), (" 1)", " 2)"), ("[0]", "[1]")]
+NO_CODE = re.compile(r"^\s*(//|#|template|static_assert|using|namespace|///)")
+
+
+def sites(header):
+    """[(line number, column, from, to)] of every change that could be made."""
+    found = []
+    for number, line in enumerate(header.read_text().splitlines()):
+        if NO_CODE.match(line):
+            continue
+        code = re.sub(r'"(\\.|[^"\\])*"', lambda text: "_" * len(text[0]), line.split(" //")[0])
+        for old, new in SWAPS:
+            found += [(number, match.start(), old, new) for match in re.finditer(re.escape(old), code)]
+    return found
+
+
+def tests_of(header):
+    key = header.relative_to(ROOT / "include/hstu").with_suffix("").as_posix()
+    paths = [ROOT / "tests" / f"{name}.test.cpp" for name in TESTED_BY.get(key, [key])]
+    return [path for path in paths if path.exists()]
+
+
+def is_killed(include, tests, folder):
+    """True if a test notices, False if none does, None if it does not compile."""
+    for test in tests:
+        program = folder / "test"
+        built = subprocess.run(["g++", "-std=c++20", "-O1", "-march=native", "-w", f"-I{include}", f"-I{ROOT}/tests",
+                                "-isystem", "/usr/include/eigen3", test, "-o", program, "-lCatch2Main", "-lCatch2",
+                                "-pthread"], capture_output=True)
+        if built.returncode != 0:
+            return None
+        try:
+            if subprocess.run([program], capture_output=True, timeout=120, cwd=folder).returncode != 0:
+                return True
+        except subprocess.TimeoutExpired:
+            return True
+    return False
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only")
+    options = parser.parse_args()
+    headers = [path for area in AREAS for path in sorted((ROOT / "include/hstu" / area).glob("*.hpp")) if tests_of(path)]
+    if options.only:
+        headers = [ROOT / "include/hstu" / options.only]
+    places = [(header, site) for header in headers for site in sites(header)]
+    random.Random(options.seed).shuffle(places)
+    killed, survived = 0, []
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        shutil.copytree(ROOT / "include", folder / "include")
+        for header, (number, column, old, new) in places:
+            if killed + len(survived) == options.count:
+                break
+            copy = folder / "include" / header.relative_to(ROOT / "include")
+            lines = header.read_text().splitlines(keepends=True)
+            lines[number] = lines[number][:column] + new + lines[number][column + len(old):]
+            copy.write_text("".join(lines))
+            result = is_killed(folder / "include", tests_of(header), folder)
+            copy.write_text(header.read_text())
+            if result is None:
+                continue
+            killed += result
+            if not result:
+                survived.append(f"{header.relative_to(ROOT)}:{number + 1}: {old.strip()} -> {new.strip()}: "
+                                f"{lines[number].strip()}")
+                print("survived " + survived[-1], flush=True)
+    count = killed + len(survived)
+    print(f"figure: {killed} of {count} random changes to core headers noticed by their unit tests")
+    sys.exit(1 if killed < 0.9 * count else 0)
+
+
+if __name__ == "__main__":
+    main()
