@@ -32,8 +32,7 @@ class Program {
     posix_spawn_file_actions_t actions;
     ::posix_spawn_file_actions_init(&actions);
     constexpr int kFlags = O_WRONLY | O_CREAT | O_TRUNC;
-    const std::string in = folder_.path("in");
-    write_file(in, input);
+    const std::string in = folder_.write("in", input);
     ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, in.c_str(), O_RDONLY, 0);
     ::posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, folder_.path("out").c_str(), kFlags, 0600);
     ::posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, folder_.path("err").c_str(), kFlags, 0600);

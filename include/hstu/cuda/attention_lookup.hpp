@@ -126,6 +126,7 @@ class AttentionBatch {
   template <class Element>
   AttentionOperands<Element> operands(const AttentionLookup& lookup, const AttentionOptions& options, std::int64_t dqk,
                                       std::int64_t dv) const {
+    check<ConfigError>(options.is_causal(), "cuda: attention: no kernel for masks, targets or attn_scale");
     AttentionOperands<Element> o{};
     o.bounds = bounds_on_device_.data();
     o.bias.position_rows = lookup.position_rows().data();

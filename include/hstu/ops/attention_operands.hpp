@@ -21,6 +21,11 @@ struct AttentionOptions {
   AttentionMask mask{};
   Tensor num_targets{};  ///< int64 [B], targets at the end of each user's sequence; undefined: none
   Tensor attn_scale{};   ///< silu only, in the place of 1 / normalizer: one number, or [T], one per query
+
+  /// True if nothing but causality hides a key, and the normalizer scales.
+  bool is_causal() const {
+    return mask.contextual_seq_len == 0 && mask.max_attn_len == 0 && !num_targets.defined() && !attn_scale.defined();
+  }
 };
 
 namespace detail {

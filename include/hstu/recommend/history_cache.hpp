@@ -65,7 +65,7 @@ class HistoryCache {
   std::span<const std::int32_t> items() const { return items_; }
   std::span<const std::int64_t> times_s() const { return times_s_; }
   std::int64_t num_pages() const { return std::ssize(pages_); }
-  /// Rows computed since this or what it was copied from was made.
+  /// Rows that this history has computed; a copy begins with none.
   std::int64_t computed_rows() const { return computed_rows_; }
 
   /// Adds events.  Throws DataError, and adds none, for columns of two lengths, an item outside the table, or times
