@@ -87,10 +87,12 @@ void append_events(benchmark::State& state, const Problem& p) {
     benchmark::DoNotOptimize(server->recommend("u", request));
     processor_time.seconds.push_back(processor_seconds() - begin);
   });
-  for (const auto& [name, times] : {std::pair("", &samples), std::pair("cpu_", &processor_time)}) {
-    state.counters[concat(name, "p50_us")] = times->quantile(0.5) * 1e6;
-    state.counters[concat(name, "p99_us")] = times->quantile(0.99) * 1e6;
-  }
+  const auto report = [&](const std::string& name, const Samples& times) {
+    state.counters[name + "p50_us"] = times.quantile(0.5) * 1e6;
+    state.counters[name + "p99_us"] = times.quantile(0.99) * 1e6;
+  };
+  report("", samples);
+  report("cpu_", processor_time);
 }
 
 /// Hidden states of m candidates behind kEvents − 1 cached events; checked: against one candidate at a time in float64.

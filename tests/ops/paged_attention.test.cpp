@@ -35,7 +35,8 @@ Tensor attend_in_pages(const Problem& p, std::int64_t delta, std::int64_t positi
     for (std::size_t j = 0; j < static_cast<std::size_t>(mask.targets_begin()); ++j) {
       buckets[static_cast<std::size_t>(row * width) + j] = borders.find(asked[at] - keys[j]);
     }
-    queries.push_back({mask.place(i), mask.keys_of(i), i >= mask.targets_begin(), row, borders.find(asked[at] - keys[at])});
+    queries.push_back(
+        {mask.place(i), mask.keys_of(i), i >= mask.targets_begin(), row, borders.find(asked[at] - keys[at])});
   }
   const detail::CachedBias<Scalar> bias(p.bias, H, length + 3, positions);
   const auto last = [&](const Tensor& x) { return Columns(x.rows(length - delta, length)); };
@@ -48,13 +49,13 @@ Tensor attend_in_pages(const Problem& p, std::int64_t delta, std::int64_t positi
 
 TEST_CASE("PagedAttention: equals plain loops, bit for bit in any company", "[ops][paged_attention][parity]") {
   using enum AttentionKind;
-  const std::vector<Case> cases = {
-      {{1}, 1, 1, 1, silu, Bias::shared},
-      {{33}, 2, 5, 3, silu, Bias::per_head},
-      {{64}, 1, 25, 17, softmax, Bias::shared},
-      {{100}, 3, 4, 8, softmax, Bias::per_head, 0, {}, {40}},
-      {{97}, 2, 3, 20, silu, Bias::shared, 0, {.max_attn_len = 20}, {18}},
-      {{70}, 1, 8, 8, silu, Bias::none, 0, {.contextual_seq_len = 5, .max_attn_len = 9, .min_full_attn_seq_len = 3}, {7}}};
+  const AttentionMask crowded{.contextual_seq_len = 5, .max_attn_len = 9, .min_full_attn_seq_len = 3};
+  const std::vector<Case> cases = {{{1}, 1, 1, 1, silu, Bias::shared},
+                                   {{33}, 2, 5, 3, silu, Bias::per_head},
+                                   {{64}, 1, 25, 17, softmax, Bias::shared},
+                                   {{100}, 3, 4, 8, softmax, Bias::per_head, 0, {}, {40}},
+                                   {{97}, 2, 3, 20, silu, Bias::shared, 0, {.max_attn_len = 20}, {18}},
+                                   {{70}, 1, 8, 8, silu, Bias::none, 0, crowded, {7}}};
   for (std::size_t n = 0; n < cases.size(); ++n) {
     const Problem exact(cases[n], DType::float64), rounded(cases[n], DType::float32);
     const std::int64_t length = exact.q.size(0), width = exact.v.size(1);
