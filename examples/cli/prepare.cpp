@@ -29,6 +29,7 @@ inline Options parse(Arguments arguments) {
            {"items", "N", "number of synthetic items (default 400)"},
            {"ties", "RULE", "events of equal time: file (order of the file, default), random, or given (the file is "
                             "in order and stays so)"},
+           {"column", "NAME", "a further column of numbers, for ranking; may be given many times", true},
            {"seed", "S", "of --ties random and --synthetic (default 1)"},
            {"min-user-count", "N", "keep users with at least N events"},
            {"min-item-count", "N", "keep items with at least N events"},
@@ -40,7 +41,7 @@ inline Options parse(Arguments arguments) {
 
 inline Ratings make_ratings(const Options& options, std::uint64_t seed) {
   if (options.has("synthetic")) {
-    for (const char* name : {"ratings", "format", "timestamp-unit", "titles"}) {
+    for (const char* name : {"ratings", "format", "timestamp-unit", "column", "titles"}) {
       options.refuse(name, "does not go with --synthetic");
     }
     SyntheticOptions synthetic;
@@ -57,7 +58,8 @@ inline Ratings make_ratings(const Options& options, std::uint64_t seed) {
   check<UsageError>(unit == "s" || unit == "ms", "--timestamp-unit: expected s or ms, got ", quote_text(unit));
   const RatingsFormat format = parse_ratings_format(options.text("format", "auto"));
   check<UsageError>(options.has("ratings"), "--ratings or --synthetic: one of them is needed");
-  const ReadOptions read{.timestamp_unit = unit == "s" ? TimestampUnit::seconds : TimestampUnit::milliseconds};
+  const ReadOptions read{.timestamp_unit = unit == "s" ? TimestampUnit::seconds : TimestampUnit::milliseconds,
+                         .columns = options.all("column")};
   return reading_data([&] { return read_ratings(options.required_text("ratings"), format, read); });
 }
 

@@ -31,6 +31,7 @@
 #include <hstu/io/safetensors.hpp>
 // data: rating files -> sequences -> batches
 #include <hstu/data/batcher.hpp>
+#include <hstu/data/features.hpp>
 #include <hstu/data/prepared.hpp>
 #include <hstu/data/read_ratings.hpp>
 #include <hstu/data/report.hpp>
@@ -41,6 +42,7 @@
 #include <hstu/model/hstu.hpp>
 // loss
 #include <hstu/loss/cross_entropy.hpp>
+#include <hstu/loss/multi_task.hpp>
 #include <hstu/loss/negative_sampler.hpp>
 #include <hstu/loss/sampled_softmax.hpp>
 // optim
@@ -50,8 +52,10 @@
 #include <hstu/optim/sgd.hpp>
 // metrics: full ranking
 #include <hstu/metrics/evaluate.hpp>
+#include <hstu/metrics/prediction.hpp>
 // train: presets, trainer, run folders
 #include <hstu/train/presets.hpp>
+#include <hstu/train/ranking_trainer.hpp>
 #include <hstu/train/run.hpp>
 // recommend: ranked items for one history, cached histories of many users, sequences of next items
 #include <hstu/recommend/baselines.hpp>

@@ -36,6 +36,19 @@ TEST_CASE("take_rows: rows share the data; the gradient is zero outside", "[ops]
   }, {x});
 }
 
+TEST_CASE("concat_rows: blocks one below the other", "[ops][reshape][gradcheck]") {
+  const Tensor a = random_input({2, 3}, 1), b = random_input({0, 3}, 2), c = random_input({4, 3}, 3);
+  const Tensor y = concat_rows({a, b, c});
+  REQUIRE(y.shape() == Shape{6, 3});
+  require_close(y.rows(0, 2), a, 1e-15);
+  require_close(y.rows(2, 6), c, 1e-15);
+  check_gradients([](const auto& in) { return silu(concat_rows({in[0], in[1], in[2]})); }, {a, b, c});
+  check_gradients([](const auto& in) { return concat_rows({in[0], silu(in[0]), in[0]}); }, {a});
+  REQUIRE_THROWS_MATCHES(concat_rows({a, random_input({2, 4})}), ShapeError,
+                         says("concat_rows: part 1 must be [2, 3]"));
+  REQUIRE_THROWS_MATCHES(concat_rows({}), ShapeError, says("at least one tensor"));
+}
+
 TEST_CASE("reshape, take_rows: what does not fit is named", "[ops][reshape][errors]") {
   const Tensor x = Tensor::zeros({3, 4});
   REQUIRE_THROWS_MATCHES(reshape(x, {5, 2}), ShapeError, says("reshape: [3, 4] has 12 elements, [5, 2] has 10"));

@@ -98,6 +98,7 @@ inline Ratings filter_ratings(const Ratings& ratings, const FilterOptions& optio
   kept.filters = {.min_user_count = std::max(options.min_user_count, ratings.filters.min_user_count),
                   .min_item_count = std::max(options.min_item_count, ratings.filters.min_item_count),
                   .min_rating = std::max(options.min_rating, ratings.filters.min_rating)};
+  for (const EventColumn& column : ratings.columns) kept.columns.push_back({column.name, {}});
   std::vector<std::int32_t> new_user(ratings.users.size(), -1);
   for (std::size_t row = 0; row < rows; ++row) {
     if (!is_kept[row]) continue;
@@ -110,6 +111,9 @@ inline Ratings filter_ratings(const Ratings& ratings, const FilterOptions& optio
     kept.item.push_back(kept.items.add(ratings.items.decode(ratings.item[row])));
     kept.rating.push_back(ratings.rating[row]);
     kept.timestamp_s.push_back(ratings.timestamp_s[row]);
+    for (std::size_t c = 0; c < kept.columns.size(); ++c) {
+      kept.columns[c].values.push_back(ratings.columns[c].values[row]);
+    }
   }
   check<DataError>(kept.size() > 0, "filter: expected some of ", rows, " events to be left, got none (min_user_count ",
                    options.min_user_count, ", min_item_count ", options.min_item_count, ", min_rating ",

@@ -2,6 +2,7 @@
 // Formats of ratings files: their names, how one is recognised, and where its columns are.
 #pragma once
 #include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -67,13 +68,17 @@ struct RatingsColumns {
   std::size_t rating = 2;  ///< ColumnNames::kMissing: every event counts 1
   std::size_t timestamp = 3;
   std::size_t count = 4;
+  bool is_milliseconds = false;           ///< a column called time_ms, as KuaiRand's logs have it
+  std::vector<std::size_t> further = {};  ///< other columns that are wanted
 };
 
-inline RatingsColumns find_ratings_columns(const LineReader& reader, std::string_view line, const ColumnNames& header) {
+/// `further`: columns to be read beside the four.
+inline RatingsColumns find_ratings_columns(const LineReader& reader, std::string_view line, const ColumnNames& header,
+                                           std::span<const std::string> further) {
   RatingsColumns columns{.user = header.find({"user_id", "userId"}),
-                         .item = header.find({"item_id", "itemId", "movie_id", "movieId"}),
+                         .item = header.find({"item_id", "itemId", "movie_id", "movieId", "video_id"}),
                          .rating = header.find({"rating"}),
-                         .timestamp = header.find({"timestamp"}),
+                         .timestamp = header.find({"timestamp", "time_ms"}),
                          .count = header.columns.size()};
   const auto require = [&](std::size_t column, std::string_view names, std::string_view type) {
     if (column == ColumnNames::kMissing) reader.fail(1, concat("expected a header with the column ", names), line);
@@ -83,9 +88,15 @@ inline RatingsColumns find_ratings_columns(const LineReader& reader, std::string
     }
   };
   require(columns.user, "user_id or userId", "token");
-  require(columns.item, "item_id, itemId, movie_id or movieId", "token");
+  require(columns.item, "item_id, itemId, movie_id, movieId or video_id", "token");
   if (columns.rating != ColumnNames::kMissing) require(columns.rating, "rating", "float");
-  require(columns.timestamp, "timestamp", "float");
+  require(columns.timestamp, "timestamp or time_ms", "float");
+  columns.is_milliseconds = header.columns[columns.timestamp].name == "time_ms";
+  for (const std::string& name : further) {
+    const std::size_t column = header.find({name});
+    require(column, quote_text(name), "float");
+    columns.further.push_back(column);
+  }
   return columns;
 }
 

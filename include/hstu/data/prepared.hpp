@@ -34,6 +34,8 @@ inline std::filesystem::path description_path(const std::filesystem::path& folde
   return folder / "data.json";
 }
 
+inline const std::string kEventColumnPrefix = "event.";  ///< of the tensors of Sequences::columns
+
 /// Everything but the columns, and the checksum of the file that holds them.
 inline nlohmann::json describe(const Sequences& sequences, std::uint64_t columns_crc64) {
   const FilterOptions& filters = sequences.filters;
@@ -56,6 +58,7 @@ inline nlohmann::json describe(const Sequences& sequences, std::uint64_t columns
       {"items", sequences.vocabulary.names()},
   };
   if (!sequences.titles.empty()) json["titles"] = sequences.titles;
+  for (const EventColumn& column : sequences.columns) json["event_columns"].push_back(column.name);
   return json;
 }
 
@@ -122,6 +125,9 @@ inline void save_sequences(const std::filesystem::path& folder, const Sequences&
   file.tensors.emplace("items", Tensor::from(sequences.items));
   file.tensors.emplace("ratings", Tensor::from(sequences.ratings));
   file.tensors.emplace("timestamps_s", Tensor::from(sequences.timestamps_s));
+  for (const EventColumn& column : sequences.columns) {
+    file.tensors.emplace(detail::kEventColumnPrefix + column.name, Tensor::from(column.values));
+  }
   file.metadata.emplace("format", kPreparedFormat);
   const std::string columns = serialize_safetensors(file);
   std::string description;
@@ -155,7 +161,14 @@ inline Sequences load_sequences(const std::filesystem::path& folder) {
   } catch (const CheckpointError& error) {
     throw DataError(error.what());
   }
-  check<DataError>(file.tensors.size() == 4, columns, ": expected 4 tensors, got ", file.tensors.size());
+  const auto names = json.contains("event_columns")
+                         ? required<std::vector<std::string>>(json, "event_columns", description)
+                         : std::vector<std::string>{};
+  check<DataError>(file.tensors.size() == 4 + names.size(), columns, ": expected ", 4 + names.size(), " tensors, got ",
+                   file.tensors.size());
+  for (const std::string& name : names) {
+    sequences.columns.push_back({name, detail::read_column<float>(file, detail::kEventColumnPrefix + name, columns)});
+  }
   sequences.offsets = detail::read_column<std::int64_t>(file, "offsets", columns);
   sequences.items = detail::read_column<std::int32_t>(file, "items", columns);
   sequences.ratings = detail::read_column<float>(file, "ratings", columns);

@@ -24,12 +24,21 @@ struct FilterOptions {
   friend bool operator==(const FilterOptions&, const FilterOptions&) = default;
 };
 
+/// What else is known of every event, such as a click or the seconds watched.
+struct EventColumn {
+  std::string name;
+  std::vector<float> values;  ///< finite, one per event
+
+  friend bool operator==(const EventColumn&, const EventColumn&) = default;
+};
+
 /// Columns of equal length, one entry per event, in file order.  A user may meet an item more than once.
 struct Ratings {
   std::vector<std::int32_t> user;         ///< from 0, in order of first appearance: an index into `users`
   std::vector<std::int32_t> item;         ///< from 1, in order of first appearance: an id of `items`
   std::vector<float> rating;              ///< finite
   std::vector<std::int64_t> timestamp_s;  ///< seconds since 1970, in [0, kLastTimestamp]
+  std::vector<EventColumn> columns;       ///< further ones, if the reader was asked for them
   std::vector<std::string> users;         ///< names
   Vocabulary items;
   std::string source;     ///< where the events come from, for reports
@@ -44,6 +53,10 @@ inline void check_ratings(const Ratings& ratings) {
   check<DataError>(ratings.item.size() == rows && ratings.rating.size() == rows && ratings.timestamp_s.size() == rows,
                    "ratings: expected columns of one length, got users ", rows, ", items ", ratings.item.size(),
                    ", ratings ", ratings.rating.size(), ", timestamps ", ratings.timestamp_s.size());
+  for (const EventColumn& column : ratings.columns) {
+    check<DataError>(column.values.size() == rows, "ratings: expected columns of one length, got users ", rows, ", ",
+                     column.name, " ", column.values.size());
+  }
   const auto num_users = static_cast<std::int64_t>(ratings.users.size());
   for (std::size_t row = 0; row < rows; ++row) {
     check<DataError>(ratings.user[row] >= 0 && ratings.user[row] < num_users, "ratings: row ", row + 1,

@@ -18,6 +18,7 @@ enum class TimestampUnit { seconds, milliseconds };
 
 struct ReadOptions {
   TimestampUnit timestamp_unit = TimestampUnit::seconds;   ///< milliseconds are cut to whole seconds
+  std::vector<std::string> columns = {};  ///< further columns of numbers, of files with a header
   std::size_t max_line_bytes = LineReader::kMaxLineBytes;  ///< a longer line is an error
 };
 
@@ -32,12 +33,12 @@ Number parse_number(std::string_view text, std::errc& error) {
   return value;
 }
 
-inline float parse_rating(const LineReader& reader, const Field& field) {
+inline float parse_number_field(const LineReader& reader, const Field& field, std::string_view what = "number") {
   std::errc error{};
   const auto value = parse_number<double>(field.text, error);
   const bool holds =
       error == std::errc{} && std::isfinite(value) && std::abs(value) <= std::numeric_limits<float>::max();
-  if (!holds) reader.fail(field.column, "expected a finite rating", field.text);
+  if (!holds) reader.fail(field.column, concat("expected a finite ", what), field.text);
   return static_cast<float>(value);
 }
 
@@ -70,7 +71,8 @@ inline const Field& check_id(const LineReader& reader, const Field& field, std::
 }  // namespace detail
 
 /// Reads all events of `path`.  Users and items are numbered in order of first appearance; rows keep their order;
-/// repeated (user, item) pairs are kept; a file without a rating column gives 1 to every event. Throws IoError if the
+/// repeated (user, item) pairs are kept; a file without a rating column gives 1 to every event; a time column called
+/// time_ms is in milliseconds, whatever options say.  Throws IoError if the
 /// file cannot be read, DataError "path:line:column: expectation, got «text»" at the first line that breaks the format,
 /// and DataError on a file without events.  Memory: the columns and one line, whatever the file says.
 inline Ratings read_ratings(const std::string& path, RatingsFormat format = RatingsFormat::automatic,
@@ -85,12 +87,18 @@ inline Ratings read_ratings(const std::string& path, RatingsFormat format = Rati
   bool has_line = true;
   if (detail::has_header(format)) {
     const bool is_typed = format == RatingsFormat::inter;
-    columns = detail::find_ratings_columns(reader, line, parse_header(reader, splitter.split(reader, line), is_typed));
+    columns = detail::find_ratings_columns(reader, line, parse_header(reader, splitter.split(reader, line), is_typed),
+                                           options.columns);
     has_line = reader.next(line);
   }
 
+  check<DataError>(columns.further.size() == options.columns.size(), path, ": expected a format with a header for ",
+                   "further columns, got ", name_of(format));
+  const TimestampUnit unit = columns.is_milliseconds ? TimestampUnit::milliseconds : options.timestamp_unit;
+
   Ratings ratings;
   ratings.source = path;
+  for (const std::string& name : options.columns) ratings.columns.push_back({name, {}});
   detail::TextIndex users;
   for (; has_line; has_line = reader.next(line)) {
     const std::vector<Field>& fields = splitter.split(reader, line);
@@ -98,8 +106,11 @@ inline Ratings read_ratings(const std::string& path, RatingsFormat format = Rati
     const Field& user = detail::check_id(reader, fields[columns.user], "a user");
     const Field& item = detail::check_id(reader, fields[columns.item], "an item");
     const bool has_rating = columns.rating != ColumnNames::kMissing;
-    ratings.rating.push_back(has_rating ? detail::parse_rating(reader, fields[columns.rating]) : 1.0F);
-    ratings.timestamp_s.push_back(detail::parse_timestamp(reader, fields[columns.timestamp], options.timestamp_unit));
+    ratings.rating.push_back(has_rating ? detail::parse_number_field(reader, fields[columns.rating], "rating") : 1.0F);
+    ratings.timestamp_s.push_back(detail::parse_timestamp(reader, fields[columns.timestamp], unit));
+    for (std::size_t c = 0; c < columns.further.size(); ++c) {
+      ratings.columns[c].values.push_back(detail::parse_number_field(reader, fields[columns.further[c]]));
+    }
     const bool same_user =
         !ratings.user.empty() && users.names()[static_cast<std::size_t>(ratings.user.back())] == user.text;
     ratings.user.push_back(same_user ? ratings.user.back() : users.add(user.text));

@@ -52,6 +52,7 @@ struct Sequences {
   std::vector<std::int32_t> items;          ///< ids of `vocabulary`, never padding
   std::vector<float> ratings;
   std::vector<std::int64_t> timestamps_s;  ///< not descending within a user
+  std::vector<EventColumn> columns;        ///< further columns of the events
   std::vector<std::string> users;          ///< names, in order of first appearance
   Vocabulary vocabulary;
   std::vector<std::string> titles;  ///< of vocabulary.names(), for display; an unknown title is empty; or none at all
@@ -74,6 +75,17 @@ struct Sequences {
     if (titles.empty() || item < vocabulary.first_id()) return name;
     const std::string_view title = titles[static_cast<std::size_t>(item - vocabulary.first_id())];
     return title.empty() ? name : title;
+  }
+
+  /// The column called `name`; "rating" is one.  Throws DataError, listing the names, if there is none.
+  std::span<const float> column(std::string_view name) const {
+    if (name == "rating") return ratings;
+    std::string names = "rating";
+    for (const EventColumn& column : columns) {
+      if (column.name == name) return column.values;
+      names += ", " + column.name;
+    }
+    throw DataError(concat("sequences: expected a column among ", names, ", got ", quote_text(name)));
   }
 
   /// Place of the user called `name`.  Throws DataError if there is none.
@@ -138,6 +150,7 @@ inline Sequences make_sequences(const Ratings& ratings, TieRule rule = TieRule::
   sequences.items.reserve(groups.rows.size());
   sequences.ratings.reserve(groups.rows.size());
   sequences.timestamps_s.reserve(groups.rows.size());
+  for (const EventColumn& column : ratings.columns) sequences.columns.push_back({column.name, {}});
   for (std::size_t user = 0; user < num_users; ++user) {
     const std::span<std::size_t> rows =
         std::span(groups.rows).subspan(groups.offsets[user], groups.offsets[user + 1] - groups.offsets[user]);
@@ -146,6 +159,9 @@ inline Sequences make_sequences(const Ratings& ratings, TieRule rule = TieRule::
       sequences.items.push_back(ratings.item[row]);
       sequences.ratings.push_back(ratings.rating[row]);
       sequences.timestamps_s.push_back(ratings.timestamp_s[row]);
+      for (std::size_t c = 0; c < sequences.columns.size(); ++c) {
+        sequences.columns[c].values.push_back(ratings.columns[c].values[row]);
+      }
     }
   }
   sequences.users = ratings.users;
@@ -173,6 +189,17 @@ inline void check_sequences(const Sequences& sequences, std::string_view origin 
   require(std::ssize(sequences.ratings) == num_events && std::ssize(sequences.timestamps_s) == num_events,
           "columns of ", num_events, " events, got ", sequences.ratings.size(), " ratings and ",
           sequences.timestamps_s.size(), " timestamps");
+  detail::TextIndex column_names;
+  column_names.add("rating");
+  for (const EventColumn& column : sequences.columns) {
+    require(!column_names.find(column.name), "distinct column names, got ", quote_text(column.name), " twice");
+    column_names.add(column.name);
+    require(std::ssize(column.values) == num_events, "columns of ", num_events, " events, got ", column.values.size(),
+            " of ", quote_text(column.name));
+    const auto bad = std::ranges::find_if(column.values, [](float value) { return !std::isfinite(value); });
+    require(bad == column.values.end(), "finite numbers in the column ", quote_text(column.name),
+            ", got another at event ", bad - column.values.begin());
+  }
   require(std::ssize(sequences.users) == sequences.num_users(), sequences.num_users(), " user names, got ",
           sequences.users.size());
   detail::TextIndex names;

@@ -87,9 +87,16 @@ class HstuModel {
   /// Throws DataError for an item outside the table or a sequence longer than max_seq_len, ShapeError for a batch whose
   /// columns do not fit.
   Tensor hidden(const JaggedBatch& batch, ForwardContext& context) const {
+    return hidden_of(embed_items(batch), batch, context);
+  }
+
+  /// The same for tokens that are no items: `tokens` [T, D] stands in place of their (scaled) item embeddings, and
+  /// batch.items does not count.
+  Tensor hidden_of(const Tensor& tokens, const JaggedBatch& batch, ForwardContext& context) const {
     check_batch(batch);
+    detail::check_shape("hstu", "tokens", tokens, Shape{batch.tokens(), config_.d_model}, dtype());
     const RelativeBias bias = lookup_.of(batch);
-    return through_layers(dropout(embed(batch), config_.dropout, context), context,
+    return through_layers(dropout(with_places(tokens, batch), config_.dropout, context), context,
                           [&](std::size_t layer, const Columns& q, const Columns& k, const Columns& v,
                               const AttentionOptions& options) {
       return hstu_attention(q, k, v, batch.offsets, tables_of(layer).in(bias), options);
@@ -109,12 +116,7 @@ class HstuModel {
     return config_.l2_scores ? l2_normalize(x, config_.l2_eps) : x;
   }
   /// What the first layer sees of every token, without dropout.  Throws DataError for an item outside the table.
-  Tensor embed(const JaggedBatch& batch) const {
-    Tensor x = embedding(items_, batch.items, 0);
-    if (config_.scale_input_embedding) x = scale(x, std::sqrt(static_cast<double>(config_.d_model)));
-    x = x + embedding(positions_, batch.positions);
-    return ages_.defined() ? x + embedding(ages_, age_buckets(batch), padding_age()) : x;
-  }
+  Tensor embed(const JaggedBatch& batch) const { return with_places(embed_items(batch), batch); }
 
   /// What the model knows about distances and time differences.
   const BiasLookup& lookup() const { return lookup_; }
@@ -125,6 +127,9 @@ class HstuModel {
       else return l.tables();
     }, layers_.at(layer));
   }
+
+  /// What item embeddings are multiplied by with scale_input_embedding: √D.
+  double embedding_scale() const { return std::sqrt(static_cast<double>(config_.d_model)); }
 
   /// Normalises the whole item table if the config says so: make it once for many batches.
   ItemScorer scorer() const {
@@ -153,6 +158,14 @@ class HstuModel {
       check<DataError>(position >= 0 && position < config_.max_seq_len, "hstu: position ", position,
                        " of a token, expected 0 to max_seq_len − 1 = ", config_.max_seq_len - 1);
     }
+  }
+  Tensor embed_items(const JaggedBatch& batch) const {
+    const Tensor x = embedding(items_, batch.items, 0);
+    return config_.scale_input_embedding ? scale(x, embedding_scale()) : x;
+  }
+  Tensor with_places(const Tensor& tokens, const JaggedBatch& batch) const {
+    const Tensor x = tokens + embedding(positions_, batch.positions);
+    return ages_.defined() ? x + embedding(ages_, age_buckets(batch), padding_age()) : x;
   }
   /// torch-rechub 0.1.0 keeps bucket 0 as the padding row of the time embedding.
   std::int64_t padding_age() const { return config_.layer == LayerKind::rechub_0_1 ? 0 : -1; }

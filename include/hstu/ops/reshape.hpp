@@ -24,6 +24,34 @@ inline Tensor take_rows(const Tensor& x, std::int64_t first, std::int64_t last) 
   });
 }
 
+/// Matrices [Rᵢ, C] one below the other, [ΣRᵢ, C];  dxᵢ = its rows of dy; docs/math.md (24).
+inline Tensor concat_rows(const std::vector<Tensor>& parts) {
+  check<ShapeError>(!parts.empty(), "concat_rows: expected at least one tensor, got none");
+  std::int64_t rows = 0;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const std::string name = concat("part ", i);
+    detail::check_defined("concat_rows", name, parts[i]);
+    check<ShapeError>(parts[i].rank() == 2, "concat_rows: ", name, " must be [R, C], got ", parts[i].shape());
+    detail::check_shape("concat_rows", name, parts[i], Shape{parts[i].size(0), parts[0].size(1)}, parts[0].dtype());
+    rows += parts[i].size(0);
+  }
+  Tensor y({rows, parts[0].size(1)}, parts[0].dtype());
+  std::vector<Tensor> inputs;
+  std::int64_t first = 0;
+  for (const Tensor& part : parts) {
+    y.rows(first, first + part.size(0)).copy_from(part);
+    first += part.size(0);
+    inputs.push_back(part.without_data());
+  }
+  return record("concat_rows", y, std::span<const Tensor>(inputs), [inputs](const Tensor& dy, Accumulator& into) {
+    std::int64_t begin = 0;
+    for (const Tensor& part : inputs) {
+      into.add(part, dy.rows(begin, begin + part.size(0)));
+      begin += part.size(0);
+    }
+  });
+}
+
 namespace detail {
 
 /// Shape of `indices` followed by the row length of `table`.

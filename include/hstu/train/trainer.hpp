@@ -7,12 +7,11 @@
 #include <numeric>
 
 #include <hstu/metrics/evaluate.hpp>
-#include <hstu/optim/adam.hpp>
 #include <hstu/optim/clip.hpp>
-#include <hstu/optim/sgd.hpp>
 #include <hstu/train/checkpoint.hpp>
 #include <hstu/train/config_json.hpp>
 #include <hstu/train/gradient_sum.hpp>
+#include <hstu/train/make_optimizer.hpp>
 #include <hstu/train/objective.hpp>
 #include <hstu/train/step_scorer.hpp>
 #include <hstu/train/training_units.hpp>
@@ -52,7 +51,8 @@ class Trainer {
       : sequences_(std::move(sequences)), config_(with_items(std::move(config), *sequences_)),
         model_(config_.model, config_.train.seed), parameters_(model_.parameters()), units_(sequences_, config_),
         negatives_(make_negative_sampler(config_.train, units_.target_counts())), split_(leave_last_out(*sequences_)),
-        scorer_(model_), gradients_(joined(parameters_, scorer_.parameters())), optimizer_(make_optimizer()) {}
+        scorer_(model_), gradients_(joined(parameters_, scorer_.parameters())),
+        optimizer_(make_optimizer(config_.train, parameters_)) {}
 
   const Config& config() const { return config_; }
   const HstuModel& model() const { return model_; }
@@ -121,17 +121,6 @@ class Trainer {
     validate(config);
     return config;
   }
-  std::unique_ptr<Optimizer> make_optimizer() const {
-    const TrainConfig& c = config_.train;
-    const AdamOptions adam{.beta1 = c.beta1, .beta2 = c.beta2, .eps = c.eps, .weight_decay = c.weight_decay};
-    switch (c.optimizer) {
-      case OptimizerKind::sgd:
-        return std::make_unique<Sgd>(parameters_, SgdOptions{.momentum = c.momentum, .weight_decay = c.weight_decay});
-      case OptimizerKind::adam: return std::make_unique<Adam>(parameters_, adam);
-      case OptimizerKind::adamw: break;
-    }
-    return std::make_unique<AdamW>(parameters_, adam);
-  }
   static ParameterList joined(ParameterList all, const ParameterList& more) {
     all.insert(all.end(), more.begin(), more.end());
     return all;
@@ -149,12 +138,7 @@ class Trainer {
     batch_ = 0;
   }
   double learning_rate_of(std::int64_t step) const {
-    const TrainConfig& c = config_.train;
-    return learning_rate({.learning_rate = c.learning_rate,
-                          .warmup_steps = c.warmup_steps,
-                          .decay = c.decay,
-                          .floor = c.min_learning_rate},
-                         step, c.epochs * steps_per_epoch());
+    return scheduled_rate(config_.train, step, steps_per_epoch());
   }
   void shuffle_units() {
     order_.resize(static_cast<std::size_t>(units_.size()));
