@@ -24,7 +24,8 @@ list(REMOVE_DUPLICATES areas)
 if(TARGET hstu_cuda)
   include(${CMAKE_CURRENT_LIST_DIR}/cuda/cuda.cmake)
 endif()
-list(REMOVE_ITEM areas cuda)  # has entries of its own
+include(${CMAKE_CURRENT_LIST_DIR}/ptx/ptx.cmake)
+list(REMOVE_ITEM areas cuda ptx)  # have entries of their own
 
 foreach(area IN LISTS areas)
   set(name hstu_${area}_tests)

@@ -52,6 +52,7 @@ void Block::release_if_full(Barrier& barrier) {
   const bool full = barrier.expected == 0 ? (alive & ~barrier.arrivers) == 0
                                           : u32(std::popcount(barrier.arrivers)) >= barrier.expected;
   if (!full || barrier.arrivers == 0) return;
+  if (launch->check && barrier.expected == 0 && barrier.waiters != 0) check_skipped(barrier);
   shadow.barrier(barrier.waiters, barrier.arrivers);
   each_lane(barrier.waiters, [&](u32 k) {
     Warp& w = warps[k];
@@ -64,6 +65,54 @@ void Block::release_if_full(Barrier& barrier) {
     else w.set_predicate(i.o[3], (i.mode == kBarrierAnd ? barrier.all : barrier.votes != 0) ? ~0u : 0u);
   });
   barrier = {};
+}
+
+/// A thread that has returned need not come to a barrier; one that went past it should have waited.
+void Block::check_skipped(const Barrier& barrier) {
+  const Inst* const first = launch->code->insts.data();
+  const Inst& i = *barrier.where[first_lane(barrier.waiters)];
+  const u64 at = u64(&i - first);
+  if (&i < first || at >= launch->code->insts.size()) return;  // a barrier of a function
+  for (const Warp& w : warps) {
+    if (!w.done || (barrier.arrivers >> w.number & 1)) continue;
+    const std::vector<bool>& beyond = launch->code->beyond(u32(at));
+    const bool returned_at_once = w.exit == w.last_target;
+    if ((w.last_branch == ~0u || !beyond[w.last_branch]) && (returned_at_once || w.exit == ~0u || !beyond[w.exit])) continue;
+    Warp& waiter = warps[first_lane(barrier.waiters)];
+    launch->fault(Fault::kBarrier, waiter, i, first_lane(waiter.alive), cat("divergent barrier: warp ", w.number, " went past it without waiting"));
+  }
+}
+
+const std::vector<bool>& Code::beyond(u32 inst) const {
+  const auto found = beyond_.find(inst);
+  if (found != beyond_.end()) return found->second;
+  const u32 n = u32(insts.size());
+  std::vector<bool> after(n), before(n);
+  for (std::vector<u32> left{inst}; !left.empty();) {
+    const std::vector<u32> next = successors(left.back());
+    left.pop_back();
+    for (const u32 k : next)
+      if (k < n && !after[k]) after[k] = true, left.push_back(k);
+  }
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (u32 k = n; k-- > 0;)
+      for (const u32 next : successors(k))
+        if (!before[k] && next < n && (next == inst || before[next])) before[k] = changed = true;
+  }
+  for (u32 k = 0; k < n; ++k) after[k] = after[k] && !before[k] && k != inst;
+  return beyond_[inst] = after;
+}
+
+std::vector<u32> Code::successors(u32 inst) const {
+  const Inst& i = insts[inst];
+  std::vector<u32> result;
+  if (i.flow == Flow::kBranch) result.push_back(i.target);
+  if (i.flow == Flow::kBranchIndex) result = branch_tables[i.target];
+  const bool leaves = i.flow == Flow::kBranch || i.flow == Flow::kBranchIndex || i.flow == Flow::kReturn || i.flow == Flow::kExit ||
+                      i.flow == Flow::kTrap;
+  if (!leaves || i.guard != kNoOperand) result.push_back(inst + 1);
+  return result;
 }
 
 bool Block::done() const {

@@ -11,7 +11,7 @@ namespace ptx {
 namespace {
 
 /// Instructions after which another warp, or another block, gets a turn: whoever waits for somebody sees it happen.
-constexpr u64 kWarpSlice = u64{1} << 16, kBlockSlice = u64{1} << 21;
+constexpr u64 kWarpSlice = u64{1} << 15, kBlockSlice = u64{1} << 18;
 /// Blocks that may be under way at a time.
 constexpr std::size_t kResidentBlocks = 256;
 
@@ -47,6 +47,7 @@ void start(Block& block, Launch& launch, u32 number, u64 budget) {
     w.spare.clear();
     w.done = w.waiting = false;
     w.sync = 1;
+    w.last_branch = w.last_target = w.exit = ~0u;
     w.budget = budget;
     w.copies.clear();
     w.groups.fill(0);

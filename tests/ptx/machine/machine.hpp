@@ -59,6 +59,8 @@ struct Warp {
   bool done = false, waiting = false;
   u32 barrier = 0;
   u32 sync = 1;      ///< counts points at which the lanes wait for each other
+  u32 last_branch = ~0u, last_target = ~0u;  ///< of the kernel itself
+  u32 exit = ~0u;    ///< where the last lanes exited
   u64 budget = 0;    ///< instructions it may still execute
   std::vector<AsyncCopy> copies;
   std::array<u32, kLanes> groups{};  ///< groups of async copies committed so far
@@ -105,6 +107,7 @@ struct Block {
 
  private:
   void release_if_full(Barrier& barrier);
+  void check_skipped(const Barrier& barrier);
 };
 
 class Machine;

@@ -88,6 +88,13 @@ struct Code {
   bool has_global_atomics = false;
   u32 max_threads = 0;
   std::array<u32, 3> required_threads{};
+
+  /// Instructions that can follow the given one, but not come before it: a thread that executes one of them is past it.
+  const std::vector<bool>& beyond(u32 inst) const;
+
+ private:
+  std::vector<u32> successors(u32 inst) const;
+  mutable std::map<u32, std::vector<bool>> beyond_;
 };
 
 struct Module {

@@ -90,6 +90,7 @@ class Run {
   void branch(const Inst& i, u32 mask) {
     ++w_.launch->counters.branches;
     if (mask == active_) {
+      if (w_.frames.size() == 1) w_.last_branch = pc_, w_.last_target = i.target;
       pc_ = i.target;
     } else if (mask == 0) {
       ++pc_;
@@ -198,6 +199,7 @@ class Run {
   }
 
   void end() {
+    w_.exit = pc_;
     if (!w_.copies.empty() && w_.launch->check)
       w_.launch->fault(Fault::kAsyncCopy, w_, insts_[pc_], w_.copies[0].lane,
                        cat("the thread ends with ", w_.copies.size(), " async copies of its warp never waited for"));
