@@ -152,7 +152,7 @@ class RankingTrainer {
   std::int64_t length_of(const Pass& pass) const {
     return RankingBatchBuilder::length(settings_.ranking.input, context_size(), pass.events.size());
   }
-  std::vector<IndexRange> chunks_of(std::span<const Pass> passes) const {
+  PoolVector<IndexRange> chunks_of(std::span<const Pass> passes) const {
     return make_chunks(std::ssize(passes),
                        [&](std::int64_t i) { return length_of(passes[static_cast<std::size_t>(i)]); });
   }
