@@ -40,8 +40,8 @@ struct Layer {
 
 int main() {
   const Layer layer;
-  const Tensor offsets = Tensor::from<std::int64_t>({0, 40, 65});  // two users
-  const Tensor targets = Tensor::from<std::int64_t>({5, 3});       // their last tokens are candidates
+  const Tensor offsets = Tensor::from(std::vector<std::int64_t>{0, 40, 65});  // two users
+  const Tensor targets = Tensor::from(std::vector<std::int64_t>{5, 3});       // their last tokens are candidates
   Tensor x = randn({65, kWidth}, {.seed = 3});
   const Tensor before = layer(x, offsets, targets);
 

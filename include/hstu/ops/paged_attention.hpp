@@ -33,6 +33,13 @@ struct CachedQuery {
 
 namespace detail {
 
+/// `rows`, or one more, so that none is left for a tile of a single row.  There GCC, tuning for AMD, makes no chain of
+/// FMAs of the sum, and the bits of a row would depend on how many are computed with it.
+constexpr std::int64_t rows_in_company(std::int64_t rows) {
+  const std::int64_t left = rows % 5;  // tiles have 10, 5, 2 or 1 rows
+  return rows + (left == 1 || left == 3 ? 1 : 0);
+}
+
 /// Puts a key and a value, [H·Dqk] and [H·Dv], into a place of a page.
 template <class Scalar>
 void write_position(const PageLayout& layout, Scalar* page, std::int64_t slot, const Scalar* key,
@@ -135,6 +142,7 @@ class PagedAttention {
     const auto q = o_.q.template view<Scalar>();
     for (first_ = 0; first_ < std::ssize(o_.queries); first_ += kBlock) {
       count_ = std::min(kBlock, std::ssize(o_.queries) - first_);
+      rows_ = rows_in_company(count_);
       seen_ = query(0).keys;
       for (std::int64_t i = 1; i < count_; ++i) {
         seen_ = {std::min(seen_.first, query(i).keys.first), std::max(seen_.last, query(i).keys.last)};
@@ -146,7 +154,8 @@ class PagedAttention {
           for (std::int64_t d = 0; d < layout.dqk; ++d) q_[i * dqkp + d] = alpha * from[d];
         }
         multiply_keys(h, dqkp);
-        std::fill_n(out_, count_ * dvp, Scalar(0));
+        for (std::int64_t i = count_; i < rows_; ++i) std::fill_n(q_ + i * dqkp, layout.dqk, Scalar(0));
+        std::fill_n(out_, rows_ * dvp, Scalar(0));
         for (std::int64_t i = 0; i < count_; ++i) weigh(h, i, dqkp);
         add_values(h, dvp);
         for (std::int64_t i = 0; i < count_; ++i) {
@@ -158,7 +167,7 @@ class PagedAttention {
   }
 
  private:
-  static constexpr std::int64_t kBlock = 16;
+  static constexpr std::int64_t kBlock = 20;
 
   const CachedQuery& query(std::int64_t i) const { return o_.queries[static_cast<std::size_t>(first_ + i)]; }
   /// body(page, first position, number of seen positions) for the pages that some query of the block sees.
@@ -173,7 +182,7 @@ class PagedAttention {
     const std::int64_t P = o_.layout.positions, dqk = o_.layout.dqk;
     for_each_page([&](const Scalar* page, std::int64_t first, std::int64_t seen) {
       for (std::int64_t j = 0; j < seen; j += 2 * kLanes) {
-        set_tiles(count_, 2, TileOperand<Scalar>{q_, dqkp, 1}, dqk, page + h * dqk * P + j, P, scores_ + first + j,
+        set_tiles(rows_, 2, TileOperand<Scalar>{q_, dqkp, 1}, dqk, page + h * dqk * P + j, P, scores_ + first + j,
                   width_);
       }
     });
@@ -236,7 +245,7 @@ class PagedAttention {
     for_each_page([&](const Scalar* page, std::int64_t first, std::int64_t seen) {
       const Scalar* values = page + o_.layout.keys_size() + h * dvp;
       for (std::int64_t c = 0; c < dvp; c += 2 * kLanes) {
-        add_tiles(count_, std::min<std::int64_t>(2, (dvp - c) / kLanes),
+        add_tiles(rows_, std::min<std::int64_t>(2, (dvp - c) / kLanes),
                   TileOperand<Scalar>{scores_ + first, width_, 1}, seen, values + c, stride, out_ + c, dvp);
       }
     });
@@ -252,7 +261,8 @@ class PagedAttention {
 
   const Operands& o_;
   const AttentionOptions& options_;
-  std::int64_t width_ = 0, first_ = 0, count_ = 0;  // keys in whole pages; the block of queries
+  std::int64_t width_ = 0;                          // keys in whole pages
+  std::int64_t first_ = 0, count_ = 0, rows_ = 0;   // the block of queries, and the rows of its products
   KeyRange seen_{};                                 // by some query of the block
   Scalar *scores_ = nullptr, *bias_row_ = nullptr, *out_ = nullptr, *q_ = nullptr;
   Scalar own_[kBlock], sum_[kBlock];

@@ -69,13 +69,17 @@ class CachedModel {
   Tensor run_typed(const NewRows& rows, std::span<std::byte* const> pages) const {
     const std::int64_t count = rows.batch.tokens(), width = std::ssize(pages) * layout_.positions;
     std::vector<std::uint16_t> buckets;
-    const std::vector<CachedQuery> queries = make_queries(rows, width, buckets);
+    std::vector<CachedQuery> queries = make_queries(rows, width, buckets);
+    Tensor x = model_.embed(rows.batch);
+    if (const std::int64_t all = detail::rows_in_company(count); all > count) {
+      x = concat_rows<Scalar>(x, x.rows(count - 1, count));
+      queries.push_back(queries.back());
+    }
     std::vector<Scalar*> parts(pages.size());
     std::vector<const Scalar*> read_parts(pages.size());
     ForwardContext context;
-    return model_.through_layers(model_.embed(rows.batch), context,
-                                 [&](std::size_t layer, const Columns& q, const Columns& k, const Columns& v,
-                                     const AttentionOptions& options) {
+    const auto attend = [&](std::size_t layer, const Columns& q, const Columns& k, const Columns& v,
+                            const AttentionOptions& options) {
       for (std::size_t p = 0; p < pages.size(); ++p) {
         parts[p] = reinterpret_cast<Scalar*>(pages[p]) + static_cast<std::int64_t>(layer) * layout_.size();
         read_parts[p] = parts[p];
@@ -89,7 +93,15 @@ class CachedModel {
       const typename detail::PagedAttention<Scalar>::Operands operands{
           layout_, read_parts, queries, biases<Scalar>()[layer], buckets.empty() ? nullptr : buckets.data(), q, k, v};
       return detail::PagedAttention<Scalar>(operands, options).run();
-    });
+    };
+    return model_.through_layers(x, context, attend).rows(0, count);
+  }
+  template <class Scalar>
+  static Tensor concat_rows(const Tensor& a, const Tensor& b) {
+    Tensor both({a.size(0) + b.size(0), a.size(1)}, a.dtype());
+    both.rows(0, a.size(0)).copy_from(a);
+    both.rows(a.size(0), both.size(0)).copy_from(b);
+    return both;
   }
 
   /// What every row sees, and the time buckets of the keys: one row of `width` for neighbours of one place and time.

@@ -51,15 +51,12 @@ class ItemScores {
     const std::int64_t rows = hidden.size(0);
     Tensor padded({rows, padded_}, hidden.dtype());
     Scalar* const all = padded.mutable_data<Scalar>();
-    const TileOperand<Scalar> left{hidden.data<Scalar>(), width_, 1};
     for (std::int64_t first = 0; first < padded_; first += kPanel) {
       const Scalar* const panel = panels_.data<Scalar>() + first * width_;
-      if (rows == 1) {
-        detail::tile<1, 8, detail::TileStart::zero>(left, width_, panel, kPanel, all, padded_, all + first, padded_);
-        continue;
-      }
-      for (std::int64_t n = 0; n < kPanel; n += 2 * kLanes) {
-        set_tiles(rows, 2, left, width_, panel + n, kPanel, all + first + n, padded_);
+      for (std::int64_t row = 0; row < rows; ++row) {
+        const TileOperand<Scalar> left{hidden.data<Scalar>() + row * width_, width_, 1};
+        Scalar* const to = all + row * padded_ + first;
+        detail::tile<1, kPanel / kLanes, detail::TileStart::zero>(left, width_, panel, kPanel, to, 0, to, 0);
       }
     }
     const auto factor = static_cast<Scalar>(1.0 / temperature_);
