@@ -2,6 +2,7 @@
 // Tensor: a contiguous array of numbers with a shape, and its place in the autograd graph.
 #pragma once
 #include <algorithm>
+#include <concepts>
 #include <cstring>
 #include <memory>
 #include <span>
@@ -43,9 +44,10 @@ class Tensor {
   static Tensor from(const std::vector<Scalar>& values) {
     return from(values, {std::ssize(values)});
   }
-  template <class Scalar>
-  static Tensor from(const PoolVector<Scalar>& values) {
-    return from(std::span<const Scalar>(values), {std::ssize(values)});
+  template <class Vector>  // not of Scalar: a braced list is a std::vector
+    requires std::same_as<Vector, PoolVector<typename Vector::value_type>>
+  static Tensor from(const Vector& values) {
+    return from(std::span<const typename Vector::value_type>(values), {std::ssize(values)});
   }
   static Tensor zeros(const Shape& shape, DType dtype = DType::float32) {
     Tensor result(shape, dtype);
