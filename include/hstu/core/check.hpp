@@ -28,6 +28,7 @@ template <class... Parts>
 std::string concat(const Parts&... parts) {
   std::ostringstream text;
   text.imbue(std::locale::classic());
+  text.exceptions(std::ios::badbit);  // out of memory: else the text would end where the memory did
   (text << ... << parts);
   return text.str();
 }

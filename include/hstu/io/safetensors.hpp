@@ -47,21 +47,38 @@ inline std::span<const std::byte> bytes_of(const Tensor& tensor) {
                       [&]<class Scalar>(Scalar) { return std::as_bytes(tensor.values<Scalar>()); });
 }
 
-/// Length and JSON header, filled with spaces to 8 bytes; the same content gives the same bytes.
-inline std::string safetensors_prefix(const TensorFile& file) {
-  nlohmann::json header = nlohmann::json::object();
-  if (!file.metadata.empty()) header[std::string(kMetadataKey)] = file.metadata;
+/// {"key":value, ..}
+inline std::string json_object(const std::map<std::string, std::string>& values) {
+  std::string text = "{";
+  for (const auto& [key, value] : values) {
+    if (text.size() > 1) text += ',';
+    text += nlohmann::json(key).dump() + ':' + value;
+  }
+  return text + '}';
+}
+
+/// The header's JSON, keys in order.  Written as text: a tree of nlohmann's needs memory even to be destroyed.
+inline std::string safetensors_header_text(const TensorFile& file) {
+  std::map<std::string, std::string> entries, metadata;
+  for (const auto& [key, value] : file.metadata) metadata.emplace(key, nlohmann::json(value).dump());
+  if (!metadata.empty()) entries.emplace(kMetadataKey, json_object(metadata));
   std::int64_t begin = 0;
   for (const auto& [name, tensor] : data_order(file)) {
-    const auto sizes = tensor->shape().sizes();
-    header[std::string(name)] = {{"dtype", safetensors_name(tensor->dtype())},
-                                 {"shape", std::vector<std::int64_t>(sizes.begin(), sizes.end())},
-                                 {"data_offsets", {begin, begin + tensor->bytes()}}};
-    begin += tensor->bytes();
+    const std::int64_t end = begin + tensor->bytes();
+    std::string shape;
+    for (const std::int64_t size : tensor->shape().sizes()) shape += concat(shape.empty() ? "" : ",", size);
+    entries.emplace(name, concat("{\"data_offsets\":[", begin, ",", end, "],\"dtype\":\"",
+                                 safetensors_name(tensor->dtype()), "\",\"shape\":[", shape, "]}"));
+    begin = end;
   }
+  return json_object(entries);
+}
+
+/// Length and JSON header, filled with spaces to 8 bytes; the same content gives the same bytes.
+inline std::string safetensors_prefix(const TensorFile& file) {
   std::string text;
   try {
-    text = header.dump();
+    text = safetensors_header_text(file);
   } catch (const nlohmann::json::type_error&) {
     throw CheckpointError("safetensors: names and metadata must be UTF-8");
   }
