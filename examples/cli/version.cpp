@@ -16,6 +16,7 @@ std::string version_text() {
   sheet.row("nlohmann/json", NLOHMANN_JSON_VERSION_MAJOR, ".", NLOHMANN_JSON_VERSION_MINOR, ".",
             NLOHMANN_JSON_VERSION_PATCH);
   sheet.row("cxxopts", CXXOPTS__VERSION_MAJOR, ".", CXXOPTS__VERSION_MINOR, ".", CXXOPTS__VERSION_PATCH);
+  sheet.row("compiler", __VERSION__);
   sheet.row("SIMD", Eigen::SimdInstructionSetsInUse());
   sheet.row("threads", num_threads());
   return sheet.text();

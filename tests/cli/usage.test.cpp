@@ -184,7 +184,7 @@ TEST_CASE("usage: help, version and verbs", "[cli][usage][property]") {
   CHECK(run_expecting(0, {"-h"}).out == run_expecting(0, {"--help"}).out);
   CHECK(run_expecting(0, {"train", "-h"}).out == run_expecting(0, {"train", "--help"}).out);
   const std::string version = run_expecting(0, {"--version"}).out;
-  for (const char* part : {"hstu", "Eigen", "nlohmann/json", "cxxopts", "SIMD", "threads"}) {
+  for (const char* part : {"hstu", "Eigen", "nlohmann/json", "cxxopts", "compiler", "SIMD", "threads"}) {
     CHECK(version.find(part) != std::string::npos);
   }
   run_expecting(2, {});
