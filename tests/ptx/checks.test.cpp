@@ -16,12 +16,13 @@ struct Planted {
 
 constexpr Planted kPlanted[] = {
     {"memory", "bounds", "invalid global read of 4 bytes", CUDA_ERROR_ILLEGAL_ADDRESS, 3, 100, 256},
-    {"memory", "before_begin", "4 bytes before the one at", CUDA_ERROR_ILLEGAL_ADDRESS, 1, 64, 64},
+    {"memory", "before_begin", "4 bytes before the one of 1024 bytes at", CUDA_ERROR_ILLEGAL_ADDRESS, 1, 64, 64},
     {"memory", "misaligned", "misaligned global read of 16 bytes", CUDA_ERROR_MISALIGNED_ADDRESS, 1, 32, 32},
-    {"memory", "never_written", "read of 4 bytes of global memory never written", CUDA_ERROR_LAUNCH_FAILED, 1, 257, 256},
+    {"memory", "never_written", "read of 4 bytes of global memory never written", CUDA_ERROR_LAUNCH_FAILED, 1, 257,
+     256},
     {"memory", "shared_range", "invalid shared write of 4 bytes at 0x100", CUDA_ERROR_ILLEGAL_ADDRESS, 1, 64, 64, 256},
     {"memory", "stack", "invalid local read", CUDA_ERROR_ILLEGAL_ADDRESS, 1, 32, 64},
-    {"shared", "reduce", "race in shared memory: read after a write", CUDA_ERROR_LAUNCH_FAILED, 1, 256, 256},
+    {"shared", "reduce", "race in shared memory: write after a read", CUDA_ERROR_LAUNCH_FAILED, 1, 256, 256},
     {"shared", "between_lanes", "race in shared memory: read after a write", CUDA_ERROR_LAUNCH_FAILED, 1, 32, 5},
     {"shared", "refill", "race in shared memory: write after a read", CUDA_ERROR_LAUNCH_FAILED, 1, 128, 3},
     {"shared", "shift", "race in shared memory: write after a read", CUDA_ERROR_LAUNCH_FAILED, 1, 32, 3},
@@ -35,15 +36,17 @@ constexpr Planted kPlanted[] = {
     {"blocks", "last_block", "race between blocks: reads", CUDA_ERROR_LAUNCH_FAILED, 4, 64, 256},
     {"blocks", "early_sum", "race between blocks", CUDA_ERROR_LAUNCH_FAILED, 4, 64, 256},
     {"blocks", "half_words", "race between blocks: writes", CUDA_ERROR_LAUNCH_FAILED, 3, 65, 195},
-    {"warps", "half_a_warp", "divergent barrier: only the lanes 0xffff", CUDA_ERROR_LAUNCH_FAILED, 1, 64, 1},
+    {"warps", "half_a_warp", "divergent barrier: only the lanes 0xffff of the warp reach it", CUDA_ERROR_LAUNCH_FAILED,
+     1, 64, 1},
     {"warps", "two_barriers", "wait for each other at different barriers", CUDA_ERROR_LAUNCH_FAILED, 1, 64, 1},
-    {"warps", "whole_warp_skips", "divergent barrier", CUDA_ERROR_LAUNCH_FAILED, 1, 64, 1},
-    {"warps", "shuffle_in_branch", "the member mask is 0xffffffff, but only the lanes 0xffff", CUDA_ERROR_LAUNCH_FAILED, 1, 32, 1},
+    {"warps", "whole_warp_skips", "divergent barrier: warp 1 went past it", CUDA_ERROR_LAUNCH_FAILED, 1, 64, 1},
+    {"warps", "shuffle_in_branch", "the member mask is 0xffffffff, but only the lanes 0xffff", CUDA_ERROR_LAUNCH_FAILED,
+     1, 32, 1},
     {"warps", "idle_lane", "a lane that does not take part", CUDA_ERROR_LAUNCH_FAILED, 1, 32, 1},
     {"warps", "vote_without_itself", "does not hold the lane itself", CUDA_ERROR_LAUNCH_FAILED, 1, 32, 1},
     {"warps", "no_end", "a loop without end", CUDA_ERROR_LAUNCH_TIMEOUT, 1, 32, 1},
     {"warps", "spin", "a loop without end", CUDA_ERROR_LAUNCH_TIMEOUT, 1, 64, 1},
-    {"warps", "traps", "trap", CUDA_ERROR_LAUNCH_FAILED, 1, 32, 1},
+    {"warps", "traps", "trap: the thread executes trap", CUDA_ERROR_LAUNCH_FAILED, 1, 32, 1},
     {"warps", "asserts", "assertion `kRight || n < 0` failed", CUDA_ERROR_ASSERT, 1, 32, 1},
     {"async", "no_wait", "an async copy is still writing", CUDA_ERROR_LAUNCH_FAILED, 1, 64, 1},
     {"async", "wrong_group", "an async copy is still writing", CUDA_ERROR_LAUNCH_FAILED, 1, 64, 1},
@@ -67,8 +70,8 @@ CUresult run(const Planted& planted, const char* suffix, std::string& report) {
   const int n = name == "never_written" && small ? 255 : planted.n;
   const unsigned threads = name == "never_written" && small ? 256 : planted.threads;
   StandardError error;
-  const CUresult result =
-      device.launch(device.compiled(planted.file, (name + suffix).c_str()), {planted.blocks}, {threads}, planted.dynamic_bytes, out, in, n);
+  const CUresult result = device.launch(device.compiled(planted.file, (name + suffix).c_str()), {planted.blocks},
+                                        {threads}, planted.dynamic_bytes, out, in, n);
   report = error.text();
   return result;
 }
@@ -95,7 +98,7 @@ TEST_CASE("PTX checks: a report names thread, block, instruction and source line
   INFO(report);
   CHECK(report.find("by thread (56,0,0) in block (2,0,0)") != std::string::npos);
   CHECK(report.find("ld.global") != std::string::npos);
-  CHECK(report.find("memory.cu:10") != std::string::npos);
+  CHECK(report.find("memory.cu:9") != std::string::npos);
   CHECK(report.find("0 bytes behind the end of the one of 1024 bytes") != std::string::npos);
 }
 
@@ -114,8 +117,9 @@ TEST_CASE("PTX checks: an error stays until the context goes", "[ptx][checks][er
   StandardError error;
   {
     Device device;
-    const CUdeviceptr out = device.allocate(16), in = device.allocate(16);
-    REQUIRE(device.launch(device.compiled("memory", "bounds_wrong"), {1}, {32}, 0, out, in, 4) == CUDA_ERROR_ILLEGAL_ADDRESS);
+    const CUdeviceptr out = device.allocate(16), in = device.upload(std::vector<float>(4, 1.f));
+    REQUIRE(device.launch(device.compiled("memory", "bounds_wrong"), {1}, {32}, 0, out, in, 4) ==
+            CUDA_ERROR_ILLEGAL_ADDRESS);
     CUdeviceptr more = 0;
     CHECK(cuMemAlloc(&more, 16) == CUDA_ERROR_ILLEGAL_ADDRESS);
     CHECK(cuStreamSynchronize(nullptr) == CUDA_ERROR_ILLEGAL_ADDRESS);

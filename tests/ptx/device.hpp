@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the tests of the PTX machine share: the driver API as any program would use it, in a context of its own per test.
+// What the tests of the PTX machine share: the driver API as any program would use it, in a context of its own per
+// test.
 #pragma once
 #include <cuda.h>
 #include <unistd.h>

@@ -65,7 +65,9 @@ TEST_CASE("PTX driver: modules have kernels and variables with initial values", 
 
 TEST_CASE("PTX driver: what it does not know is an error that names the place", "[ptx][driver][errors]") {
   Device device;
-  const std::string head = ".version 8.7\n.target sm_80\n.address_size 64\n.visible .entry broken() {\n.reg .b32 %r<9>;\n.reg .b64 %rd<9>;\n";
+  const std::string head =
+      ".version 8.7\n.target sm_80\n.address_size 64\n.visible .entry broken() {\n.reg .b32 %r<9>;\n.reg .b64 "
+      "%rd<9>;\n";
   const std::pair<std::string, std::string> cases[] = {
       {"frobnicate.u32 %r1, %r2;", "kernel broken, line 7: unsupported instruction: frobnicate.u32 %r1, %r2;"},
       {"add.wobbly.u32 %r1, %r2, %r3;", "modifier .wobbly"},
@@ -91,12 +93,15 @@ TEST_CASE("PTX driver: what it does not know is an error that names the place", 
   void* values[] = {log, reinterpret_cast<void*>(sizeof log)};
   CUmodule module = nullptr;
   StandardError error;
-  CHECK(cuModuleLoadDataEx(&module, (head + cases[0].first + "\nret;\n}\n").c_str(), 2, options, values) == CUDA_ERROR_INVALID_PTX);
+  CHECK(cuModuleLoadDataEx(&module, (head + cases[0].first + "\nret;\n}\n").c_str(), 2, options, values) ==
+        CUDA_ERROR_INVALID_PTX);
   CHECK(std::string(log).find(cases[0].second) != std::string::npos);
   CHECK(cuModuleLoadData(&module, "no PTX at all") == CUDA_ERROR_INVALID_PTX);
   CHECK(cuModuleLoadData(&module, "") == CUDA_ERROR_INVALID_PTX);
   CHECK(cuModuleLoad(&module, "/nowhere.ptx") == CUDA_ERROR_FILE_NOT_FOUND);
-  CHECK(cuModuleLoadData(&module, "\x7f" "ELF cubin") == CUDA_ERROR_INVALID_IMAGE);
+  CHECK(cuModuleLoadData(&module,
+                         "\x7f"
+                         "ELF cubin") == CUDA_ERROR_INVALID_IMAGE);
 }
 
 TEST_CASE("PTX driver: damaged text never crashes it", "[ptx][driver][errors]") {
@@ -115,7 +120,6 @@ TEST_CASE("PTX driver: damaged text never crashes it", "[ptx][driver][errors]") 
 }
 
 TEST_CASE("PTX driver: PTX_ARCH picks the text of a fat binary", "[ptx][driver][parity]") {
-  const char* const before = std::getenv("PTX_ARCH");
   for (const int architecture : {80, 100}) {
     const Environment arch("PTX_ARCH", std::to_string(architecture).c_str());
     Device device;
@@ -130,10 +134,10 @@ TEST_CASE("PTX driver: PTX_ARCH picks the text of a fat binary", "[ptx][driver][
   Device device;
   CUmodule module = nullptr;
   StandardError error;
-  CHECK(cuModuleLoad(&module, (std::string(HSTU_PTX_KERNELS) + "/math.fatbin").c_str()) == CUDA_ERROR_NO_BINARY_FOR_GPU);
+  CHECK(cuModuleLoad(&module, (std::string(HSTU_PTX_KERNELS) + "/math.fatbin").c_str()) ==
+        CUDA_ERROR_NO_BINARY_FOR_GPU);
   CHECK(cuModuleLoadData(&module, kScale) == CUDA_ERROR_INVALID_PTX);
   CHECK(error.text().find("80, 100") != std::string::npos);
-  (void)before;
 }
 
 TEST_CASE("PTX driver: copies and fills, and their limits", "[ptx][driver][parity]") {
@@ -193,11 +197,15 @@ TEST_CASE("PTX driver: launches that a GPU would refuse are refused", "[ptx][dri
   CHECK(launch(1, 1025, 0) == CUDA_ERROR_INVALID_VALUE);
   CHECK(launch(1, 32, 49153) == CUDA_ERROR_INVALID_VALUE);
   CHECK(cuLaunchKernel(kernel, 1, 1, 1, 32, 1, 1, 0, nullptr, nullptr, nullptr) == CUDA_ERROR_INVALID_VALUE);
-  CHECK(cuFuncSetAttribute(kernel, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 300000) == CUDA_ERROR_INVALID_VALUE);
+  CHECK(cuFuncSetAttribute(kernel, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 300000) ==
+        CUDA_ERROR_INVALID_VALUE);
   REQUIRE_CUDA(cuFuncSetAttribute(kernel, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 100000));
   REQUIRE_CUDA(cuMemsetD32(data, 0, 4));
   CHECK(launch(1, 32, 100000) == CUDA_SUCCESS);
-  struct { CUdeviceptr p; unsigned n; } block{data, 4};
+  struct {
+    CUdeviceptr p;
+    unsigned n;
+  } block{data, 4};
   size_t size = 12;
   void* extra[] = {CU_LAUNCH_PARAM_BUFFER_POINTER, &block, CU_LAUNCH_PARAM_BUFFER_SIZE, &size, CU_LAUNCH_PARAM_END};
   CHECK(cuLaunchKernel(kernel, 1, 1, 1, 32, 1, 1, 0, nullptr, nullptr, extra) == CUDA_SUCCESS);
@@ -239,7 +247,8 @@ TEST_CASE("PTX driver: counters tell of coalescing, bank conflicts and atomics",
   const CUdeviceptr data = device.upload(std::vector<float>(4096, 1.f)), out = device.allocate(8);
   REQUIRE_CUDA(cuMemsetD8(out, 0, 8));
   const CUfunction kernel = device.compiled("math", "traffic");
-  for (const int stride : {1, 2, 8, 32}) REQUIRE(device.launch(kernel, {1}, {32}, 0, out, data, stride) == CUDA_SUCCESS);
+  for (const int stride : {1, 2, 8, 32})
+    REQUIRE(device.launch(kernel, {1}, {32}, 0, out, data, stride) == CUDA_SUCCESS);
   std::ifstream in(path);
   const auto field = [](const std::string& line, const std::string& name) {
     const std::size_t at = line.find("\"" + name + "\": ");

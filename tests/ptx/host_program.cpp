@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A program that knows nothing of the PTX machine: plain driver API, linked with the toolkit's stub of libcuda.  The same
-// executable runs on a GPU.
+// A program that knows nothing of the PTX machine: plain driver API, linked with the toolkit's stub of libcuda.  The
+// same executable runs on a GPU.
 #include <cuda.h>
 
 #include <cmath>
@@ -8,15 +8,15 @@
 #include <cstdlib>
 #include <vector>
 
-#define CHECK(call)                                                                     \
-  do {                                                                                  \
-    const CUresult result_ = (call);                                                    \
-    if (result_ != CUDA_SUCCESS) {                                                      \
-      const char* name_ = nullptr;                                                      \
-      cuGetErrorName(result_, &name_);                                                  \
-      std::fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #call, name_);        \
-      std::exit(1);                                                                     \
-    }                                                                                   \
+#define CHECK(call)                                                              \
+  do {                                                                           \
+    const CUresult result_ = (call);                                             \
+    if (result_ != CUDA_SUCCESS) {                                               \
+      const char* name_ = nullptr;                                               \
+      cuGetErrorName(result_, &name_);                                           \
+      std::fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #call, name_); \
+      std::exit(1);                                                              \
+    }                                                                            \
   } while (0)
 
 int main(int argc, char** argv) {

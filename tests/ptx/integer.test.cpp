@@ -18,9 +18,8 @@ TEST_CASE("PTX integers: add, sub, mul and mad wrap around", "[ptx][integer][par
   check_instruction<u32, u32>("add.u32 %d, %a, %b;", [](u32 a, u32 b, u32) { return a + b; });
   check_instruction<u64, u64>("sub.s64 %d, %a, %b;", [](u64 a, u64 b, u64) { return a - b; });
   check_instruction<u16, u16>("add.s16 %d, %a, %b;", [](u16 a, u16 b, u16) { return u16(a + b); });
-  check_instruction<s32, s32>("add.sat.s32 %d, %a, %b;", [](s32 a, s32 b, s32) {
-    return s32(std::clamp<s64>(s64(a) + b, INT32_MIN, INT32_MAX));
-  });
+  check_instruction<s32, s32>("add.sat.s32 %d, %a, %b;",
+                              [](s32 a, s32 b, s32) { return s32(std::clamp<s64>(s64(a) + b, INT32_MIN, INT32_MAX)); });
   check_instruction<u16, u16>("mul.lo.u16 %d, %a, %b;", [](u16 a, u16 b, u16) { return u16(u32(a) * b); });
   check_instruction<s32, s32>("mul.hi.s32 %d, %a, %b;", [](s32 a, s32 b, s32) { return s32(s64(a) * b >> 32); });
   check_instruction<u32, u32>("mul.hi.u32 %d, %a, %b;", [](u32 a, u32 b, u32) { return u32(u64(a) * b >> 32); });
@@ -40,7 +39,10 @@ TEST_CASE("PTX integers: add, sub, mul and mad wrap around", "[ptx][integer][par
 TEST_CASE("PTX integers: carries go from one instruction to the next", "[ptx][integer][parity]") {
   check_instruction<u32, u32>("add.cc.u32 %t, %a, %b;\naddc.u32 %d, %c, 0;",
                               [](u32 a, u32 b, u32 c) { return c + u32((u64(a) + b) >> 32); });
-  check_instruction<u64, u64>("sub.cc.u64 %p4, %a, %b;\nsubc.u64 %d, %c, 5;", [](u64 a, u64 b, u64 c) { return c - 5 - (a < b); });
+  check_instruction<u64, u64>("sub.cc.u64 %p4, %a, %b;\nsubc.u64 %d, %c, 5;",
+                              [](u64 a, u64 b, u64 c) { return c - 5 - (a < b); });
+  check_instruction<u32, u32>("sub.cc.u32 %t, %a, %b;\naddc.u32 %d, %c, 0;",
+                              [](u32 a, u32 b, u32 c) { return c + (a >= b); });
   check_instruction<u32, u32>("mad.lo.cc.u32 %t, %a, %b, %c;\nmadc.hi.u32 %d, %a, %b, 0;",
                               [](u32 a, u32 b, u32 c) { return u32((u64(a) * b + c) >> 32); });
 }
@@ -50,16 +52,17 @@ TEST_CASE("PTX integers: division, remainder, extremes, distances", "[ptx][integ
   check_instruction<s32, s32>(not_zero + std::string("div.s32 %d, %a, %b;"), [](s32 a, s32 b, s32) {
     return b == 0 ? a : b == -1 ? s32(0u - u32(a)) : a / b;
   });
-  check_instruction<s32, s32>(not_zero + std::string("rem.s32 %d, %a, %b;"), [](s32 a, s32 b, s32) {
-    return b == 0 || b == -1 ? 0 : a % b;
-  });
-  check_instruction<u32, u32>(not_zero + std::string("rem.u32 %d, %a, %b;"), [](u32 a, u32 b, u32) { return b == 0 ? 0 : a % b; });
+  check_instruction<s32, s32>(not_zero + std::string("rem.s32 %d, %a, %b;"),
+                              [](s32 a, s32 b, s32) { return b == 0 || b == -1 ? 0 : a % b; });
+  check_instruction<u32, u32>(not_zero + std::string("rem.u32 %d, %a, %b;"),
+                              [](u32 a, u32 b, u32) { return b == 0 ? 0 : a % b; });
   check_instruction<s32, s32>("min.s32 %d, %a, %b;", [](s32 a, s32 b, s32) { return std::min(a, b); });
   check_instruction<u64, u64>("max.u64 %d, %a, %b;", [](u64 a, u64 b, u64) { return std::max(a, b); });
   check_instruction<s16, s16>("min.s16 %d, %a, %b;", [](s16 a, s16 b, s16) { return std::min(a, b); });
   check_instruction<s32, s32>("abs.s32 %d, %a;", [](s32 a, s32, s32) { return a < 0 ? s32(0u - u32(a)) : a; });
   check_instruction<s64, s64>("neg.s64 %d, %a;", [](s64 a, s64, s64) { return s64(u64(0) - u64(a)); });
-  check_instruction<u32, s32>("sad.s32 %d, %a, %b, 9;", [](s32 a, s32 b, s32) { return 9 + u32(std::abs(s64(a) - b)); });
+  check_instruction<u32, s32>("sad.s32 %d, %a, %b, 9;",
+                              [](s32 a, s32 b, s32) { return 9 + u32(std::abs(s64(a) - b)); });
   check_instruction<s32, u32, u32, s32>("dp4a.s32.u32 %d, %a, %b, %c;", [](u32 a, u32 b, s32 c) {
     u32 sum = u32(c);
     for (int k = 0; k < 4; ++k) sum += u32(s32(std::int8_t(a >> 8 * k)) * s32(b >> 8 * k & 255));
@@ -75,16 +78,16 @@ TEST_CASE("PTX bits: logic, shifts that clamp, fields, permutations, counts", "[
   check_instruction<s32, s32, u32>("shr.s32 %d, %a, %b;", [](s32 a, u32 b, s32) { return a >> std::min(b, 31u); });
   check_instruction<u64, u64, u32>("shr.u64 %d, %a, %b;", [](u64 a, u32 b, u64) { return b >= 64 ? 0 : a >> b; });
   check_instruction<s16, s16, u32>("shr.s16 %d, %a, %b;", [](s16 a, u32 b, s16) { return s16(a >> std::min(b, 15u)); });
-  check_instruction<u32, u32>("shf.l.wrap.b32 %d, %a, %b, %c;", [](u32 a, u32 b, u32 c) {
-    return u32(((u64(b) << 32 | a) << (c & 31)) >> 32);
-  });
-  check_instruction<u32, u32>("shf.r.clamp.b32 %d, %a, %b, %c;", [](u32 a, u32 b, u32 c) {
-    return c >= 32 ? b : u32((u64(b) << 32 | a) >> c);
-  });
+  check_instruction<u32, u32>("shf.l.wrap.b32 %d, %a, %b, %c;",
+                              [](u32 a, u32 b, u32 c) { return u32(((u64(b) << 32 | a) << (c & 31)) >> 32); });
+  check_instruction<u32, u32>("shf.r.clamp.b32 %d, %a, %b, %c;",
+                              [](u32 a, u32 b, u32 c) { return c >= 32 ? b : u32((u64(b) << 32 | a) >> c); });
   check_instruction<u32, u32>("popc.b32 %d, %a;", [](u32 a, u32, u32) { return u32(std::popcount(a)); });
   check_instruction<u32, u64>("clz.b64 %d, %a;", [](u64 a, u64, u64) { return u32(std::countl_zero(a)); });
-  check_instruction<u32, s32>("bfind.s32 %d, %a;", [](s32 a, s32, s32) { return u32(31 - std::countl_zero(u32(a < 0 ? ~a : a))); });
-  check_instruction<u32, u32>("bfind.shiftamt.u32 %d, %a;", [](u32 a, u32, u32) { return a == 0 ? ~0u : u32(std::countl_zero(a)); });
+  check_instruction<u32, s32>("bfind.s32 %d, %a;",
+                              [](s32 a, s32, s32) { return u32(31 - std::countl_zero(u32(a < 0 ? ~a : a))); });
+  check_instruction<u32, u32>("bfind.shiftamt.u32 %d, %a;",
+                              [](u32 a, u32, u32) { return a == 0 ? ~0u : u32(std::countl_zero(a)); });
   check_instruction<u32, u32>("brev.b32 %d, %a;", [](u32 a, u32, u32) {
     u32 r = 0;
     for (u32 k = 0; k < 32; ++k) r |= (a >> k & 1) << (31 - k);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What nvcc makes of the functions of <cmath>, half and bfloat16 headers and wide integers: hundreds of instructions each,
-// compared with the host's.
+// What nvcc makes of the functions of <cmath>, half and bfloat16 headers and wide integers: hundreds of instructions
+// each, compared with the host's.
 #include <algorithm>
 #include <cmath>
 
@@ -21,7 +21,8 @@ void check_function(Device& device, CUfunction kernel, int number, const char* n
   for (std::size_t k = 0; k < x.size(); ++k) {
     const double expected = double(reference((long double)(x[k])));
     INFO(name << "(" << x[k] << ") = " << got[k] << ", expected " << expected);
-    REQUIRE(std::fabs(double(got[k]) - expected) <= limit * std::numeric_limits<T>::epsilon() * (std::fabs(expected) + 0.01));
+    REQUIRE(std::fabs(double(got[k]) - expected) <=
+            limit * std::numeric_limits<T>::epsilon() * (std::fabs(expected) + 0.01));
   }
 }
 
@@ -31,10 +32,25 @@ TEST_CASE("PTX math: single precision functions agree with the host's", "[ptx][m
   Device device;
   const CUfunction f = device.compiled("math", "functions_f32");
   int k = 0;
-#define CHECK_F32(function, ulps) check_function<float>(device, f, k++, #function, ulps, [](long double x) { return std::function(x); })
-  CHECK_F32(sin, 3); CHECK_F32(cos, 3); CHECK_F32(tan, 40); CHECK_F32(exp, 3); CHECK_F32(log, 4); CHECK_F32(tanh, 3); CHECK_F32(erf, 3);
-  CHECK_F32(sqrt, 1); CHECK_F32(cbrt, 3); CHECK_F32(log1p, 3); CHECK_F32(expm1, 3); CHECK_F32(atan, 3); CHECK_F32(floor, 1);
-  CHECK_F32(round, 1); CHECK_F32(log2, 4); CHECK_F32(exp2, 3); CHECK_F32(lgamma, 12);
+#define CHECK_F32(function, ulps) \
+  check_function<float>(device, f, k++, #function, ulps, [](long double x) { return std::function(x); })
+  CHECK_F32(sin, 3);
+  CHECK_F32(cos, 3);
+  CHECK_F32(tan, 40);
+  CHECK_F32(exp, 3);
+  CHECK_F32(log, 4);
+  CHECK_F32(tanh, 3);
+  CHECK_F32(erf, 3);
+  CHECK_F32(sqrt, 1);
+  CHECK_F32(cbrt, 3);
+  CHECK_F32(log1p, 3);
+  CHECK_F32(expm1, 3);
+  CHECK_F32(atan, 3);
+  CHECK_F32(floor, 1);
+  CHECK_F32(round, 1);
+  CHECK_F32(log2, 4);
+  CHECK_F32(exp2, 3);
+  CHECK_F32(lgamma, 12);
   check_function<float>(device, f, k++, "powf", 9, [](long double x) { return std::pow(x, 1.7L); });
   check_function<float>(device, f, k++, "divide", 1, [](long double x) { return 3 / x; });
   check_function<float>(device, f, k++, "fmodf", 400, [](long double x) { return std::fmod(x, (long double)(0.7f)); });
@@ -45,8 +61,15 @@ TEST_CASE("PTX math: double precision functions agree with the host's", "[ptx][m
   Device device;
   const CUfunction f = device.compiled("math", "functions_f64");
   int k = 0;
-#define CHECK_F64(function, ulps) check_function<double>(device, f, k++, #function, ulps, [](long double x) { return std::function(x); })
-  CHECK_F64(sin, 3); CHECK_F64(exp, 3); CHECK_F64(log, 3); CHECK_F64(tanh, 3); CHECK_F64(sqrt, 1); CHECK_F64(floor, 1); CHECK_F64(erf, 3);
+#define CHECK_F64(function, ulps) \
+  check_function<double>(device, f, k++, #function, ulps, [](long double x) { return std::function(x); })
+  CHECK_F64(sin, 3);
+  CHECK_F64(exp, 3);
+  CHECK_F64(log, 3);
+  CHECK_F64(tanh, 3);
+  CHECK_F64(sqrt, 1);
+  CHECK_F64(floor, 1);
+  CHECK_F64(erf, 3);
   check_function<double>(device, f, k++, "pow", 4, [](long double x) { return std::pow(x, (long double)(1.7)); });
   check_function<double>(device, f, k++, "divide", 1, [](long double x) { return 3 / x; });
 }
@@ -63,7 +86,8 @@ TEST_CASE("PTX math: half and bfloat16 operators agree with single precision", "
     const std::vector<float> got = device.download<float>(out, 512);
     for (std::size_t k = 0; k < 64; ++k) {
       const double u = x[k], v = y[k];  // both formats hold them exactly
-      const double expected[8] = {u + v, u * v, u / v, u * v + u, std::fmax(u, v), std::exp(v), std::sqrt(v), u < v ? 1. : 0.};
+      const double expected[8] = {u + v,           u * v,       u / v,        u * v + u,
+                                  std::fmax(u, v), std::exp(v), std::sqrt(v), u < v ? 1. : 0.};
       for (std::size_t r = 0; r < 8; ++r) {
         INFO("x = " << u << ", y = " << v << ", result " << r);
         REQUIRE(std::fabs(got[8 * k + r] - expected[r]) <= 1.01 * unit * std::fabs(expected[r]));
@@ -84,8 +108,12 @@ TEST_CASE("PTX math: integers of 64 and 128 bits", "[ptx][math][parity]") {
   REQUIRE(device.launch(device.compiled("math", "wide_integers"), {1}, {64}, 0, out, a, b) == CUDA_SUCCESS);
   const std::vector<long long> got = device.download<long long>(out, 64 * 6);
   for (std::size_t k = 0; k < 64; ++k) {
-    const long long expected[6] = {x[k] / y[k], x[k] % y[k], (long long)((s128(x[k]) * y[k]) >> 41), (long long)((s128(x[k]) << 20) / y[k]),
-                                   (long long)((unsigned long long)(x[k]) / (unsigned long long)(y[k])), x[k] / 1000003};
+    const long long expected[6] = {x[k] / y[k],
+                                   x[k] % y[k],
+                                   (long long)((s128(x[k]) * y[k]) >> 41),
+                                   (long long)((s128(x[k]) << 20) / y[k]),
+                                   (long long)((unsigned long long)(x[k]) / (unsigned long long)(y[k])),
+                                   x[k] / 1000003};
     for (std::size_t r = 0; r < 6; ++r) {
       INFO("row " << k << ", result " << r);
       REQUIRE(got[6 * k + r] == expected[r]);

@@ -86,11 +86,15 @@ foreach(architecture 80 100)
                        ENVIRONMENT "PTX_ARCH=${architecture}")
 endforeach()
 
+# The counters of launches as a table.
+hstu_program(hstu_kernel_report SOURCES ${ptx_folder}/kernel_report.cpp)
+target_compile_options(hstu_kernel_report PRIVATE $<$<NOT:$<CONFIG:Debug>>:-O1>)
+
 # A program that was linked with the toolkit's stub of the driver.
 find_library(HSTU_CUDA_STUB cuda PATHS ${ptx_cuda_root}/lib64/stubs ${ptx_cuda_root}/lib/stubs NO_DEFAULT_PATH)
 if(HSTU_CUDA_STUB)
   add_executable(hstu_ptx_host_program ${ptx_folder}/host_program.cpp)
-  target_link_libraries(hstu_ptx_host_program PRIVATE ${HSTU_CUDA_STUB})
+  target_link_libraries(hstu_ptx_host_program PRIVATE ${HSTU_CUDA_STUB} hstu_own_flags)
   target_include_directories(hstu_ptx_host_program SYSTEM PRIVATE ${HSTU_CUDA_INCLUDE})
   target_compile_features(hstu_ptx_host_program PRIVATE cxx_std_20)
   set_target_properties(hstu_ptx_host_program PROPERTIES SKIP_BUILD_RPATH ON RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
@@ -100,4 +104,11 @@ if(HSTU_CUDA_STUB)
     set_tests_properties(ptx.host_program_${architecture} PROPERTIES TIMEOUT 60 LABELS unit
       ENVIRONMENT "PTX_ARCH=${architecture};LD_LIBRARY_PATH=${ptx_library_folder}")
   endforeach()
+  add_test(NAME ptx.kernel_report COMMAND sh -c
+    "rm -f report.jsonl && PTX_REPORT=report.jsonl $<TARGET_FILE:hstu_ptx_host_program> math.fatbin && \
+$<TARGET_FILE:hstu_kernel_report> report.jsonl && $<TARGET_FILE:hstu_kernel_report> report.jsonl --json && \
+echo broken > broken.jsonl && ! $<TARGET_FILE:hstu_kernel_report> broken.jsonl")
+  set_tests_properties(ptx.kernel_report PROPERTIES TIMEOUT 60 LABELS unit WORKING_DIRECTORY ${ptx_kernel_folder}
+    ENVIRONMENT "LD_LIBRARY_PATH=${ptx_library_folder}"
+    PASS_REGULAR_EXPRESSION "functions_f32 +1 .*\"global_sectors_ratio\": 1.0.*broken.jsonl:1: no report of a launch")
 endif()

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Initialisation, the device, contexts.
-#include <algorithm>
+// Initialisation and the device.
 #include <cstring>
 
 #include "state.hpp"
@@ -11,46 +10,87 @@ namespace {
 
 constexpr int kMultiprocessors = 8;
 
-CUresult check_device(CUdevice device) { return device == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE; }
+CUresult check_device(CUdevice device) {
+  return device == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
+}
 
-int shared_per_block() { return architecture() >= 90 ? 232448 : 166912; }
+int shared_per_block() {
+  return architecture() >= 90 ? 232448 : 166912;
+}
 
 int attribute(CUdevice_attribute which) {
   switch (which) {
-    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: return int(architecture() / 10);
-    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR: return int(architecture() % 10);
-    case CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK: return 1024;
-    case CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X: case CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Y: return 1024;
-    case CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Z: return 64;
-    case CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X: return 2147483647;
-    case CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Y: case CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Z: return 65535;
-    case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK: return 49152;
-    case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN: return shared_per_block();
-    case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR: return shared_per_block() + 1024;
-    case CU_DEVICE_ATTRIBUTE_RESERVED_SHARED_MEMORY_PER_BLOCK: return 1024;
-    case CU_DEVICE_ATTRIBUTE_TOTAL_CONSTANT_MEMORY: return 65536;
-    case CU_DEVICE_ATTRIBUTE_WARP_SIZE: return int(kLanes);
-    case CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_BLOCK: case CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_MULTIPROCESSOR: return 65536;
-    case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: return kMultiprocessors;
-    case CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR: return 2048;
-    case CU_DEVICE_ATTRIBUTE_MAX_BLOCKS_PER_MULTIPROCESSOR: return 32;
-    case CU_DEVICE_ATTRIBUTE_CLOCK_RATE: return 1000000;
-    case CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE: return 1000000;
-    case CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH: return 512;
-    case CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE: return 32 << 20;
-    case CU_DEVICE_ATTRIBUTE_TEXTURE_ALIGNMENT: return 512;
-    case CU_DEVICE_ATTRIBUTE_TEXTURE_PITCH_ALIGNMENT: return 32;
-    case CU_DEVICE_ATTRIBUTE_MAX_PITCH: return 2147483647;
-    case CU_DEVICE_ATTRIBUTE_ASYNC_ENGINE_COUNT: return 2;
-    case CU_DEVICE_ATTRIBUTE_SINGLE_TO_DOUBLE_PRECISION_PERF_RATIO: return 2;
-    case CU_DEVICE_ATTRIBUTE_UNIFIED_ADDRESSING: case CU_DEVICE_ATTRIBUTE_MANAGED_MEMORY:
-    case CU_DEVICE_ATTRIBUTE_CAN_MAP_HOST_MEMORY: case CU_DEVICE_ATTRIBUTE_CONCURRENT_KERNELS:
-    case CU_DEVICE_ATTRIBUTE_GPU_OVERLAP: case CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH:
-    case CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED: case CU_DEVICE_ATTRIBUTE_STREAM_PRIORITIES_SUPPORTED:
-    case CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS: case CU_DEVICE_ATTRIBUTE_GLOBAL_L1_CACHE_SUPPORTED:
-    case CU_DEVICE_ATTRIBUTE_LOCAL_L1_CACHE_SUPPORTED: case CU_DEVICE_ATTRIBUTE_HOST_REGISTER_SUPPORTED:
-    case CU_DEVICE_ATTRIBUTE_CAN_USE_HOST_POINTER_FOR_REGISTERED_MEM: return 1;
-    default: return 0;
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR:
+      return int(architecture() / 10);
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR:
+      return int(architecture() % 10);
+    case CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK:
+      return 1024;
+    case CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X:
+    case CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Y:
+      return 1024;
+    case CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Z:
+      return 64;
+    case CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X:
+      return 2147483647;
+    case CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Y:
+    case CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Z:
+      return 65535;
+    case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK:
+      return 49152;
+    case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN:
+      return shared_per_block();
+    case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR:
+      return shared_per_block() + 1024;
+    case CU_DEVICE_ATTRIBUTE_RESERVED_SHARED_MEMORY_PER_BLOCK:
+      return 1024;
+    case CU_DEVICE_ATTRIBUTE_TOTAL_CONSTANT_MEMORY:
+      return 65536;
+    case CU_DEVICE_ATTRIBUTE_WARP_SIZE:
+      return int(kLanes);
+    case CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_BLOCK:
+    case CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_MULTIPROCESSOR:
+      return 65536;
+    case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT:
+      return kMultiprocessors;
+    case CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR:
+      return 2048;
+    case CU_DEVICE_ATTRIBUTE_MAX_BLOCKS_PER_MULTIPROCESSOR:
+      return 32;
+    case CU_DEVICE_ATTRIBUTE_CLOCK_RATE:
+      return 1000000;
+    case CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE:
+      return 1000000;
+    case CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH:
+      return 512;
+    case CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE:
+      return 32 << 20;
+    case CU_DEVICE_ATTRIBUTE_TEXTURE_ALIGNMENT:
+      return 512;
+    case CU_DEVICE_ATTRIBUTE_TEXTURE_PITCH_ALIGNMENT:
+      return 32;
+    case CU_DEVICE_ATTRIBUTE_MAX_PITCH:
+      return 2147483647;
+    case CU_DEVICE_ATTRIBUTE_ASYNC_ENGINE_COUNT:
+      return 2;
+    case CU_DEVICE_ATTRIBUTE_SINGLE_TO_DOUBLE_PRECISION_PERF_RATIO:
+      return 2;
+    case CU_DEVICE_ATTRIBUTE_UNIFIED_ADDRESSING:
+    case CU_DEVICE_ATTRIBUTE_MANAGED_MEMORY:
+    case CU_DEVICE_ATTRIBUTE_CAN_MAP_HOST_MEMORY:
+    case CU_DEVICE_ATTRIBUTE_CONCURRENT_KERNELS:
+    case CU_DEVICE_ATTRIBUTE_GPU_OVERLAP:
+    case CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH:
+    case CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED:
+    case CU_DEVICE_ATTRIBUTE_STREAM_PRIORITIES_SUPPORTED:
+    case CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS:
+    case CU_DEVICE_ATTRIBUTE_GLOBAL_L1_CACHE_SUPPORTED:
+    case CU_DEVICE_ATTRIBUTE_LOCAL_L1_CACHE_SUPPORTED:
+    case CU_DEVICE_ATTRIBUTE_HOST_REGISTER_SUPPORTED:
+    case CU_DEVICE_ATTRIBUTE_CAN_USE_HOST_POINTER_FOR_REGISTERED_MEM:
+      return 1;
+    default:
+      return 0;
   }
 }
 
@@ -91,7 +131,8 @@ CUresult cuDeviceGet(CUdevice* device, int ordinal) {
 CUresult cuDeviceGetName(char* name, int length, CUdevice device) {
   return with_device([&] {
     if (name == nullptr || length <= 0) return CUDA_ERROR_INVALID_VALUE;
-    const std::string text = cat("PTX machine (compute ", architecture() / 10, ".", architecture() % 10, ", on the CPU)");
+    const std::string text =
+        cat("PTX machine (compute ", architecture() / 10, ".", architecture() % 10, ", on the CPU)");
     std::snprintf(name, std::size_t(length), "%s", text.c_str());
     return check_device(device);
   });
@@ -142,174 +183,6 @@ CUresult cuDeviceCanAccessPeer(int* can, CUdevice, CUdevice) {
   return with_device([&] {
     if (can == nullptr) return CUDA_ERROR_INVALID_VALUE;
     *can = 0;
-    return CUDA_SUCCESS;
-  });
-}
-
-// ---- contexts ---------------------------------------------------------------------------------------------------------
-
-CUresult cuDevicePrimaryCtxRetain(CUcontext* context, CUdevice device) {
-  return with_device([&] {
-    if (context == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    if (device != 0) return CUDA_ERROR_INVALID_DEVICE;
-    state().primary.primary = true;
-    ++state().primary_users;
-    *context = reinterpret_cast<CUcontext>(&state().primary);
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult cuDevicePrimaryCtxRelease(CUdevice device) {
-  return with_device([&] {
-    if (device != 0) return CUDA_ERROR_INVALID_DEVICE;
-    if (state().primary_users == 0) return CUDA_ERROR_INVALID_CONTEXT;
-    if (--state().primary_users == 0) reset(state().primary);
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult cuDevicePrimaryCtxReset(CUdevice device) {
-  return with_device([&] {
-    if (device != 0) return CUDA_ERROR_INVALID_DEVICE;
-    reset(state().primary);
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult cuDevicePrimaryCtxSetFlags(CUdevice device, unsigned flags) {
-  return with_device([&] {
-    state().primary.flags = flags;
-    return check_device(device);
-  });
-}
-
-CUresult cuDevicePrimaryCtxGetState(CUdevice device, unsigned* flags, int* active) {
-  return with_device([&] {
-    if (flags == nullptr || active == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    *flags = state().primary.flags;
-    *active = state().primary_users > 0 ? 1 : 0;
-    return check_device(device);
-  });
-}
-
-CUresult cuCtxCreate(CUcontext* context, CUctxCreateParams*, unsigned flags, CUdevice device) {
-  return with_device([&] {
-    if (context == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    if (device != 0) return CUDA_ERROR_INVALID_DEVICE;
-    auto made = std::make_unique<Context>();
-    made->flags = flags;
-    Context* const handle = made.get();
-    state().contexts.emplace(handle, std::move(made));
-    current_contexts().push_back(handle);
-    *context = reinterpret_cast<CUcontext>(handle);
-    return CUDA_SUCCESS;
-  });
-}
-
-// Names that programs built with earlier headers ask for.
-__attribute__((visibility("default"))) CUresult cuCtxCreate_v2(CUcontext* context, unsigned flags, CUdevice device) {
-  return cuCtxCreate(context, nullptr, flags, device);
-}
-__attribute__((visibility("default"))) CUresult cuCtxCreate_v3(CUcontext* context, void*, int, unsigned flags, CUdevice device) {
-  return cuCtxCreate(context, nullptr, flags, device);
-}
-
-CUresult cuCtxDestroy(CUcontext context) {
-  return with_device([&] {
-    auto* const handle = reinterpret_cast<Context*>(context);
-    if (state().contexts.count(handle) == 0) return CUDA_ERROR_INVALID_CONTEXT;
-    reset(*handle);
-    if (!current_contexts().empty() && current_contexts().back() == handle) current_contexts().pop_back();
-    state().contexts.erase(handle);
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult cuCtxPushCurrent(CUcontext context) {
-  return with_device([&] {
-    auto* const handle = reinterpret_cast<Context*>(context);
-    if (!is_context(handle)) return CUDA_ERROR_INVALID_CONTEXT;
-    current_contexts().push_back(handle);
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult cuCtxPopCurrent(CUcontext* context) {
-  return with_device([&] {
-    if (current_contexts().empty()) return CUDA_ERROR_INVALID_CONTEXT;
-    if (context != nullptr) *context = reinterpret_cast<CUcontext>(current_contexts().back());
-    current_contexts().pop_back();
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult cuCtxSetCurrent(CUcontext context) {
-  return with_device([&] {
-    auto* const handle = reinterpret_cast<Context*>(context);
-    if (handle != nullptr && !is_context(handle)) return CUDA_ERROR_INVALID_CONTEXT;
-    if (!current_contexts().empty()) current_contexts().pop_back();
-    if (handle != nullptr) current_contexts().push_back(handle);
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult cuCtxGetCurrent(CUcontext* context) {
-  return with_device([&] {
-    if (context == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    *context = reinterpret_cast<CUcontext>(current_contexts().empty() ? nullptr : current_contexts().back());
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult cuCtxGetDevice(CUdevice* device) {
-  return with_device([&] {
-    if (device == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    if (current_contexts().empty()) return CUDA_ERROR_INVALID_CONTEXT;
-    *device = 0;
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult cuCtxGetFlags(unsigned* flags) {
-  return with_context([&](Context& context) {
-    if (flags == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    *flags = context.flags;
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult cuCtxGetApiVersion(CUcontext, unsigned* version) {
-  return with_device([&] {
-    if (version == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    *version = 3020;
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult cuCtxSynchronize(void) {
-  return with_context([](Context&) { return CUDA_SUCCESS; });
-}
-
-CUresult cuCtxSetLimit(CUlimit, size_t) {
-  return with_context([](Context&) { return CUDA_SUCCESS; });
-}
-
-CUresult cuCtxGetLimit(size_t* value, CUlimit limit) {
-  return with_context([&](Context&) {
-    if (value == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    *value = limit == CU_LIMIT_STACK_SIZE ? 1024 : limit == CU_LIMIT_PRINTF_FIFO_SIZE ? 1 << 20 : 8 << 20;
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult cuCtxSetCacheConfig(CUfunc_cache) {
-  return with_context([](Context&) { return CUDA_SUCCESS; });
-}
-
-CUresult cuCtxGetStreamPriorityRange(int* least, int* greatest) {
-  return with_context([&](Context&) {
-    if (least != nullptr) *least = 0;
-    if (greatest != nullptr) *greatest = -5;
     return CUDA_SUCCESS;
   });
 }

@@ -14,8 +14,9 @@ extern "C" void* ptx_machine_bytes(unsigned long long address, unsigned long lon
     const Allocation* const found = memory.find(address);
     if (found == nullptr || !found->holds(address, bytes)) {
       context.error = CUDA_ERROR_ILLEGAL_ADDRESS;
-      return refuse(context.error, who, cat("invalid ", writes ? "write" : "read", " of ", bytes, " bytes at ", hex(address), ": ",
-                                            memory.describe(address)));
+      return refuse(context.error, who,
+                    cat("invalid ", writes ? "write" : "read", " of ", bytes, " bytes at ", hex(address), ": ",
+                        memory.describe(address)));
     }
     const char* const check = std::getenv("PTX_CHECK");
     const bool checks = check == nullptr || std::string_view(check) != "off";

@@ -11,7 +11,8 @@ struct Entry {
   const char *name, *text;
 };
 
-#define PTX_ERROR(name, text) {name, #name, text}
+#define PTX_ERROR(name, text) \
+  { name, #name, text }
 constexpr Entry kErrors[] = {
     PTX_ERROR(CUDA_SUCCESS, "no error"),
     PTX_ERROR(CUDA_ERROR_INVALID_VALUE, "invalid argument"),

@@ -2,8 +2,8 @@
 // Images of modules: PTX text, or fat binaries that hold some.
 //
 // A fat binary is: u32 magic 0xba55ed50, u16 version, u16 size of the header, u64 bytes that follow; then entries of
-// u16 kind (1 PTX, 2 cubin), u16, u32 size of the entry's header, u64 padded size of its payload, u32 size if compressed
-// (0 if not), ..., at 28 u32 architecture.
+// u16 kind (1 PTX, 2 cubin), u16, u32 size of the entry's header, u64 padded size of its payload, u32 size if
+// compressed (0 if not), ..., at 28 u32 architecture.
 #include <cstring>
 
 #include "state.hpp"
@@ -31,19 +31,22 @@ std::string ptx_of_fat_binary(const u8* image) {
   for (const u8* entry = begin; end - entry >= 32;) {
     const u32 header = read<u32>(entry + 4), arch = read<u32>(entry + 28);
     const u64 payload = read<u64>(entry + 8);
-    if (header < 32 || header > u64(end - entry) || payload > u64(end - entry) - header) throw Error("the fat binary is damaged");
+    if (header < 32 || header > u64(end - entry) || payload > u64(end - entry) - header)
+      throw Error("the fat binary is damaged");
     if (read<u16>(entry) == kPtxEntry) {
       seen += cat(seen.empty() ? "" : ", ", arch);
-      if (read<u32>(entry + 16) != 0) compressed = true;
-      else if (arch <= wanted && (best == nullptr || arch > read<u32>(best + 28))) best = entry;
+      if (read<u32>(entry + 16) != 0)
+        compressed = true;
+      else if (arch <= wanted && (best == nullptr || arch > read<u32>(best + 28)))
+        best = entry;
     }
     entry += header + payload;
   }
   if (best == nullptr && compressed)
     throw Error("the PTX in the fat binary is compressed: make it with nvcc --no-compress");
   if (best == nullptr)
-    throw Error(cat("the fat binary has no PTX that runs on architecture ", wanted, " (PTX_ARCH); it has PTX for: ",
-                    seen.empty() ? "none" : seen));
+    throw Error(cat("the fat binary has no PTX that runs on architecture ", wanted,
+                    " (PTX_ARCH); it has PTX for: ", seen.empty() ? "none" : seen));
   const char* const text = reinterpret_cast<const char*>(best) + read<u32>(best + 4);
   return std::string(text, ::strnlen(text, read<u64>(best + 8)));
 }

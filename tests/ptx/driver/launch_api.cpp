@@ -12,12 +12,18 @@ namespace {
 
 CUresult result_of(Fault fault) {
   switch (fault) {
-    case Fault::kNone: return CUDA_SUCCESS;
-    case Fault::kIllegalAddress: return CUDA_ERROR_ILLEGAL_ADDRESS;
-    case Fault::kMisaligned: return CUDA_ERROR_MISALIGNED_ADDRESS;
-    case Fault::kAssert: return CUDA_ERROR_ASSERT;
-    case Fault::kLivelock: return CUDA_ERROR_LAUNCH_TIMEOUT;
-    default: return CUDA_ERROR_LAUNCH_FAILED;
+    case Fault::kNone:
+      return CUDA_SUCCESS;
+    case Fault::kIllegalAddress:
+      return CUDA_ERROR_ILLEGAL_ADDRESS;
+    case Fault::kMisaligned:
+      return CUDA_ERROR_MISALIGNED_ADDRESS;
+    case Fault::kAssert:
+      return CUDA_ERROR_ASSERT;
+    case Fault::kLivelock:
+      return CUDA_ERROR_LAUNCH_TIMEOUT;
+    default:
+      return CUDA_ERROR_LAUNCH_FAILED;
   }
 }
 
@@ -35,8 +41,10 @@ std::string complaint(const Kernel& kernel, const Shape& s) {
   if (threads > 1024 || s.block[2] > 64) return cat("a block of ", threads, " threads: at most 1024, and 64 in z");
   if (code.max_threads != 0 && threads > code.max_threads)
     return cat("a block of ", threads, " threads: the kernel's launch bounds allow ", code.max_threads);
-  if (code.required_threads[0] != 0 && code.required_threads != s.block) return "the block is not the one that the kernel requires";
-  if (s.grid[0] > 0x7fffffff || s.grid[1] > 65535 || s.grid[2] > 65535 || u64{s.grid[0]} * s.grid[1] * s.grid[2] > 0xffffffff)
+  if (code.required_threads[0] != 0 && code.required_threads != s.block)
+    return "the block is not the one that the kernel requires";
+  if (s.grid[0] > 0x7fffffff || s.grid[1] > 65535 || s.grid[2] > 65535 ||
+      u64{s.grid[0]} * s.grid[1] * s.grid[2] > 0xffffffff)
     return "the grid is too large";
   if (s.dynamic_bytes > kernel.max_dynamic_bytes)
     return cat(s.dynamic_bytes, " bytes of dynamic shared memory: the kernel may have ", kernel.max_dynamic_bytes,
@@ -44,7 +52,8 @@ std::string complaint(const Kernel& kernel, const Shape& s) {
   int most = 0;
   cuDeviceGetAttribute(&most, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, 0);
   if (u64{code.shared_bytes} + s.dynamic_bytes > u64(most))
-    return cat(code.shared_bytes, " bytes of static and ", s.dynamic_bytes, " of dynamic shared memory: a block has ", most);
+    return cat(code.shared_bytes, " bytes of static and ", s.dynamic_bytes, " of dynamic shared memory: a block has ",
+               most);
   return "";
 }
 
@@ -61,9 +70,12 @@ bool gather(const Code& code, void** parameters, void** extra, std::vector<u8>& 
   const void* buffer = nullptr;
   size_t size = 0;
   for (; extra != nullptr && extra[0] != CU_LAUNCH_PARAM_END; extra += 2) {
-    if (extra[0] == CU_LAUNCH_PARAM_BUFFER_POINTER) buffer = extra[1];
-    else if (extra[0] == CU_LAUNCH_PARAM_BUFFER_SIZE) size = *static_cast<const size_t*>(extra[1]);
-    else return false;
+    if (extra[0] == CU_LAUNCH_PARAM_BUFFER_POINTER)
+      buffer = extra[1];
+    else if (extra[0] == CU_LAUNCH_PARAM_BUFFER_SIZE)
+      size = *static_cast<const size_t*>(extra[1]);
+    else
+      return false;
   }
   if (code.parameter_bytes == 0) return true;
   if (buffer == nullptr || size < code.parameter_bytes || size > round_up(code.parameter_bytes, 16)) return false;
@@ -71,7 +83,8 @@ bool gather(const Code& code, void** parameters, void** extra, std::vector<u8>& 
   return true;
 }
 
-CUresult launch(const char* function, CUfunction handle, const Shape& shape, CUstream stream, void** parameters, void** extra) {
+CUresult launch(const char* function, CUfunction handle, const Shape& shape, CUstream stream, void** parameters,
+                void** extra) {
   return with_context([&](Context& context) {
     Kernel* kernel = nullptr;
     for (auto& [address, module] : context.modules)
@@ -106,11 +119,13 @@ CUresult occupancy(int* blocks, CUfunction function, int threads, size_t dynamic
   if (result != CUDA_SUCCESS) return result;
   cuDeviceGetAttribute(&most, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR, 0);
   const u64 bytes = u64(shared) + dynamic_bytes + 1024;
-  *blocks = threads > 1024 ? 0 : int(std::min({u64{32}, u64{2048} / round_up(u64(threads), kLanes), u64(most) / bytes}));
+  *blocks =
+      threads > 1024 ? 0 : int(std::min({u64{32}, u64{2048} / round_up(u64(threads), kLanes), u64(most) / bytes}));
   return CUDA_SUCCESS;
 }
 
-CUresult largest_block(int* grid, int* block, CUfunction function, CUoccupancyB2DSize size_of, size_t dynamic_bytes, int limit) {
+CUresult largest_block(int* grid, int* block, CUfunction function, CUoccupancyB2DSize size_of, size_t dynamic_bytes,
+                       int limit) {
   if (grid == nullptr || block == nullptr) return CUDA_ERROR_INVALID_VALUE;
   int most = 0, multiprocessors = 0, best = 0;
   CUresult result = cuFuncGetAttribute(&most, CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK, function);
@@ -133,15 +148,17 @@ CUresult largest_block(int* grid, int* block, CUfunction function, CUoccupancyB2
 
 extern "C" {
 
-CUresult cuLaunchKernel(CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
-                        unsigned dynamic_bytes, CUstream stream, void** parameters, void** extra) {
+CUresult cuLaunchKernel(CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
+                        unsigned bz, unsigned dynamic_bytes, CUstream stream, void** parameters, void** extra) {
   return launch("cuLaunchKernel", function, {{gx, gy, gz}, {bx, by, bz}, dynamic_bytes}, stream, parameters, extra);
 }
 
 CUresult cuLaunchCooperativeKernel(CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
                                    unsigned bz, unsigned dynamic_bytes, CUstream stream, void** parameters) {
-  if (u64{gx} * gy * gz > 256) return refuse(CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE, "cuLaunchCooperativeKernel", "at most 256 blocks");
-  return launch("cuLaunchCooperativeKernel", function, {{gx, gy, gz}, {bx, by, bz}, dynamic_bytes}, stream, parameters, nullptr);
+  if (u64{gx} * gy * gz > 256)
+    return refuse(CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE, "cuLaunchCooperativeKernel", "at most 256 blocks");
+  return launch("cuLaunchCooperativeKernel", function, {{gx, gy, gz}, {bx, by, bz}, dynamic_bytes}, stream, parameters,
+                nullptr);
 }
 
 CUresult cuLaunchKernelEx(const CUlaunchConfig* c, CUfunction function, void** parameters, void** extra) {
@@ -150,9 +167,10 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig* c, CUfunction function, void** p
     if (c->attrs[k].id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION &&
         c->attrs[k].value.clusterDim.x * c->attrs[k].value.clusterDim.y * c->attrs[k].value.clusterDim.z > 1)
       return refuse(CUDA_ERROR_NOT_SUPPORTED, "cuLaunchKernelEx", "clusters of blocks are not supported");
-  return launch("cuLaunchKernelEx", function,
-                {{c->gridDimX, c->gridDimY, c->gridDimZ}, {c->blockDimX, c->blockDimY, c->blockDimZ}, c->sharedMemBytes},
-                c->hStream, parameters, extra);
+  return launch(
+      "cuLaunchKernelEx", function,
+      {{c->gridDimX, c->gridDimY, c->gridDimZ}, {c->blockDimX, c->blockDimY, c->blockDimZ}, c->sharedMemBytes},
+      c->hStream, parameters, extra);
 }
 
 CUresult cuLaunchHostFunc(CUstream stream, CUhostFn f, void* data) {
@@ -164,7 +182,8 @@ CUresult cuLaunchHostFunc(CUstream stream, CUhostFn f, void* data) {
   return result;
 }
 
-CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, CUfunction function, int threads, size_t dynamic_bytes) {
+CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, CUfunction function, int threads,
+                                                     size_t dynamic_bytes) {
   return occupancy(blocks, function, threads, dynamic_bytes);
 }
 CUresult cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, CUfunction function, int threads,
@@ -175,8 +194,9 @@ CUresult cuOccupancyMaxPotentialBlockSize(int* grid, int* block, CUfunction func
                                           size_t dynamic_bytes, int limit) {
   return largest_block(grid, block, function, size_of, dynamic_bytes, limit);
 }
-CUresult cuOccupancyMaxPotentialBlockSizeWithFlags(int* grid, int* block, CUfunction function, CUoccupancyB2DSize size_of,
-                                                   size_t dynamic_bytes, int limit, unsigned) {
+CUresult cuOccupancyMaxPotentialBlockSizeWithFlags(int* grid, int* block, CUfunction function,
+                                                   CUoccupancyB2DSize size_of, size_t dynamic_bytes, int limit,
+                                                   unsigned) {
   return largest_block(grid, block, function, size_of, dynamic_bytes, limit);
 }
 

@@ -43,7 +43,8 @@ void check_target(const Module& module) {
     throw Error(cat("the PTX is for ", target, ", newer than the device (PTX_ARCH=", architecture(), ")"));
 }
 
-CUresult load(const char* function, LoadedModule** into, const void* image, const std::string& name, const ErrorLog& log) {
+CUresult load(const char* function, LoadedModule** into, const void* image, const std::string& name,
+              const ErrorLog& log) {
   return with_context([&](Context& context) {
     if (into == nullptr || image == nullptr) return CUDA_ERROR_INVALID_VALUE;
     auto made = std::make_unique<LoadedModule>();
@@ -59,12 +60,12 @@ CUresult load(const char* function, LoadedModule** into, const void* image, cons
         throw Error(cat(label, ": ", error.what()));
       }
     } catch (const Error& error) {
-      if (result == CUDA_ERROR_INVALID_IMAGE && std::string_view(error.what()).find("has no PTX") != std::string_view::npos)
+      if (result == CUDA_ERROR_INVALID_IMAGE &&
+          std::string_view(error.what()).find("has no PTX") != std::string_view::npos)
         result = CUDA_ERROR_NO_BINARY_FOR_GPU;
       log.write(error.what());
       return refuse(result, function, error.what());
     }
-    made->owner = &context;
     for (const auto& [kernel, code] : made->module->kernels) made->kernels[kernel] = {made.get(), code};
     *into = made.get();
     context.modules.emplace(made.get(), std::move(made));
@@ -132,16 +133,35 @@ CUresult get_attribute(int* value, CUfunction_attribute which, const void* handl
     if (kernel == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     const Code& code = *kernel->code;
     switch (which) {
-      case CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK: *value = code.max_threads != 0 ? int(std::min(code.max_threads, 1024u)) : 1024; break;
-      case CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES: *value = int(code.shared_bytes); break;
-      case CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES: *value = int(code.stack_bytes); break;
+      case CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK:
+        *value = code.max_threads != 0 ? int(std::min(code.max_threads, 1024u)) : 1024;
+        break;
+      case CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES:
+        *value = int(code.shared_bytes);
+        break;
+      case CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES:
+        *value = int(code.stack_bytes);
+        break;
       // virtual registers say little about those that ptxas would assign; this is what the machine itself needs
-      case CU_FUNC_ATTRIBUTE_NUM_REGS: *value = int(std::min(code.register_bytes / 128 + 1, 255u)); break;
-      case CU_FUNC_ATTRIBUTE_PTX_VERSION: case CU_FUNC_ATTRIBUTE_BINARY_VERSION: *value = int(architecture()); break;
-      case CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES: *value = int(kernel->max_dynamic_bytes); break;
-      case CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT: *value = -1; break;
-      case CU_FUNC_ATTRIBUTE_CONST_SIZE_BYTES: case CU_FUNC_ATTRIBUTE_CACHE_MODE_CA: *value = 0; break;
-      default: return CUDA_ERROR_INVALID_VALUE;
+      case CU_FUNC_ATTRIBUTE_NUM_REGS:
+        *value = int(std::min(code.register_bytes / 128 + 1, 255u));
+        break;
+      case CU_FUNC_ATTRIBUTE_PTX_VERSION:
+      case CU_FUNC_ATTRIBUTE_BINARY_VERSION:
+        *value = int(architecture());
+        break;
+      case CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES:
+        *value = int(kernel->max_dynamic_bytes);
+        break;
+      case CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
+        *value = -1;
+        break;
+      case CU_FUNC_ATTRIBUTE_CONST_SIZE_BYTES:
+      case CU_FUNC_ATTRIBUTE_CACHE_MODE_CA:
+        *value = 0;
+        break;
+      default:
+        return CUDA_ERROR_INVALID_VALUE;
     }
     return CUDA_SUCCESS;
   });
@@ -157,7 +177,8 @@ CUresult set_attribute(const void* handle, CUfunction_attribute which, int value
     cuDeviceGetAttribute(&most, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, 0);
     if (value < 0 || value + int(kernel->code->shared_bytes) > most)
       return refuse(CUDA_ERROR_INVALID_VALUE, "cuFuncSetAttribute",
-                    cat(value, " bytes of dynamic shared memory and ", kernel->code->shared_bytes, " static: a block has ", most));
+                    cat(value, " bytes of dynamic shared memory and ", kernel->code->shared_bytes,
+                        " static: a block has ", most));
     kernel->max_dynamic_bytes = u32(value);
     return CUDA_SUCCESS;
   });
@@ -174,15 +195,21 @@ CUresult parameter(const void* handle, size_t index, size_t* offset, size_t* siz
   });
 }
 
-LoadedModule* module_of(void* handle) { return static_cast<LoadedModule*>(handle); }
+LoadedModule* module_of(void* handle) {
+  return static_cast<LoadedModule*>(handle);
+}
 template <class Handle>
-LoadedModule** into(Handle* handle) { return reinterpret_cast<LoadedModule**>(handle); }
+LoadedModule** into(Handle* handle) {
+  return reinterpret_cast<LoadedModule**>(handle);
+}
 
 }  // namespace
 
 extern "C" {
 
-CUresult cuModuleLoad(CUmodule* module, const char* path) { return load_file("cuModuleLoad", into(module), path, {0, nullptr, nullptr}); }
+CUresult cuModuleLoad(CUmodule* module, const char* path) {
+  return load_file("cuModuleLoad", into(module), path, {0, nullptr, nullptr});
+}
 CUresult cuModuleLoadData(CUmodule* module, const void* image) {
   return load("cuModuleLoadData", into(module), image, "", {0, nullptr, nullptr});
 }
@@ -192,7 +219,9 @@ CUresult cuModuleLoadDataEx(CUmodule* module, const void* image, unsigned count,
 CUresult cuModuleLoadFatBinary(CUmodule* module, const void* image) {
   return load("cuModuleLoadFatBinary", into(module), image, "", {0, nullptr, nullptr});
 }
-CUresult cuModuleUnload(CUmodule module) { return unload(module_of(module)); }
+CUresult cuModuleUnload(CUmodule module) {
+  return unload(module_of(module));
+}
 CUresult cuModuleGetFunction(CUfunction* function, CUmodule module, const char* name) {
   return find_kernel("cuModuleGetFunction", reinterpret_cast<Kernel**>(function), module_of(module), name);
 }
@@ -217,11 +246,13 @@ CUresult cuLibraryLoadData(CUlibrary* library, const void* image, CUjit_option* 
                            CUlibraryOption*, void**, unsigned) {
   return load("cuLibraryLoadData", into(library), image, "", {count, options, values});
 }
-CUresult cuLibraryLoadFromFile(CUlibrary* library, const char* path, CUjit_option* options, void** values, unsigned count,
-                               CUlibraryOption*, void**, unsigned) {
+CUresult cuLibraryLoadFromFile(CUlibrary* library, const char* path, CUjit_option* options, void** values,
+                               unsigned count, CUlibraryOption*, void**, unsigned) {
   return load_file("cuLibraryLoadFromFile", into(library), path, {count, options, values});
 }
-CUresult cuLibraryUnload(CUlibrary library) { return unload(module_of(library)); }
+CUresult cuLibraryUnload(CUlibrary library) {
+  return unload(module_of(library));
+}
 CUresult cuLibraryGetKernel(CUkernel* kernel, CUlibrary library, const char* name) {
   return find_kernel("cuLibraryGetKernel", reinterpret_cast<Kernel**>(kernel), module_of(library), name);
 }
@@ -239,10 +270,18 @@ CUresult cuKernelGetFunction(CUfunction* function, CUkernel kernel) {
   return CUDA_SUCCESS;
 }
 
-CUresult cuFuncGetAttribute(int* value, CUfunction_attribute which, CUfunction function) { return get_attribute(value, which, function); }
-CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute which, int value) { return set_attribute(function, which, value); }
-CUresult cuKernelGetAttribute(int* value, CUfunction_attribute which, CUkernel kernel, CUdevice) { return get_attribute(value, which, kernel); }
-CUresult cuKernelSetAttribute(CUfunction_attribute which, int value, CUkernel kernel, CUdevice) { return set_attribute(kernel, which, value); }
+CUresult cuFuncGetAttribute(int* value, CUfunction_attribute which, CUfunction function) {
+  return get_attribute(value, which, function);
+}
+CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute which, int value) {
+  return set_attribute(function, which, value);
+}
+CUresult cuKernelGetAttribute(int* value, CUfunction_attribute which, CUkernel kernel, CUdevice) {
+  return get_attribute(value, which, kernel);
+}
+CUresult cuKernelSetAttribute(CUfunction_attribute which, int value, CUkernel kernel, CUdevice) {
+  return set_attribute(kernel, which, value);
+}
 CUresult cuFuncSetCacheConfig(CUfunction, CUfunc_cache) {
   return with_context([](Context&) { return CUDA_SUCCESS; });
 }
@@ -264,8 +303,12 @@ CUresult cuFuncGetName(const char** name, CUfunction function) {
     return CUDA_SUCCESS;
   });
 }
-CUresult cuFuncGetParamInfo(CUfunction function, size_t index, size_t* offset, size_t* size) { return parameter(function, index, offset, size); }
-CUresult cuKernelGetParamInfo(CUkernel kernel, size_t index, size_t* offset, size_t* size) { return parameter(kernel, index, offset, size); }
+CUresult cuFuncGetParamInfo(CUfunction function, size_t index, size_t* offset, size_t* size) {
+  return parameter(function, index, offset, size);
+}
+CUresult cuKernelGetParamInfo(CUkernel kernel, size_t index, size_t* offset, size_t* size) {
+  return parameter(kernel, index, offset, size);
+}
 CUresult cuFuncLoad(CUfunction) {
   return with_context([](Context&) { return CUDA_SUCCESS; });
 }

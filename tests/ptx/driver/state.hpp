@@ -22,29 +22,23 @@ struct Kernel {
   u32 max_dynamic_bytes = 48 * 1024;  ///< what a launch may ask for; cuFuncSetAttribute raises it
 };
 
-struct Context;
-
 struct LoadedModule {
   std::unique_ptr<Module> module;
   std::map<std::string, Kernel> kernels;
-  Context* owner = nullptr;
 };
 
 struct Stream {
-  Context* owner = nullptr;
   unsigned flags = 0;
   int priority = 0;
 };
 
 struct Event {
-  Context* owner = nullptr;
   unsigned flags = 0;
   bool recorded = false;
   std::chrono::steady_clock::time_point when;
 };
 
 struct Context {
-  bool primary = false;
   unsigned flags = 0;
   CUresult error = CUDA_SUCCESS;  ///< stays until the context is destroyed or reset
   std::set<u64> device_memory;

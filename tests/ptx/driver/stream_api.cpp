@@ -7,7 +7,8 @@ using namespace ptx;
 namespace {
 
 CUresult check_stream(CUstream stream) {
-  return with_context([&](Context& context) { return is_stream(context, stream) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE; });
+  return with_context(
+      [&](Context& context) { return is_stream(context, stream) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE; });
 }
 
 Event* known(Context& context, CUevent handle) {
@@ -16,7 +17,8 @@ Event* known(Context& context, CUevent handle) {
 }
 
 CUresult check_event(CUevent event) {
-  return with_context([&](Context& context) { return known(context, event) != nullptr ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE; });
+  return with_context(
+      [&](Context& context) { return known(context, event) != nullptr ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE; });
 }
 
 }  // namespace
@@ -26,21 +28,27 @@ extern "C" {
 CUresult cuStreamCreateWithPriority(CUstream* stream, unsigned flags, int priority) {
   return with_context([&](Context& context) {
     if (stream == nullptr || flags > CU_STREAM_NON_BLOCKING) return CUDA_ERROR_INVALID_VALUE;
-    auto made = std::make_unique<Stream>(Stream{&context, flags, priority});
+    auto made = std::make_unique<Stream>(Stream{flags, priority});
     *stream = reinterpret_cast<CUstream>(made.get());
     context.streams.emplace(made.get(), std::move(made));
     return CUDA_SUCCESS;
   });
 }
-CUresult cuStreamCreate(CUstream* stream, unsigned flags) { return cuStreamCreateWithPriority(stream, flags, 0); }
+CUresult cuStreamCreate(CUstream* stream, unsigned flags) {
+  return cuStreamCreateWithPriority(stream, flags, 0);
+}
 
 CUresult cuStreamDestroy(CUstream stream) {
   return with_context([&](Context& context) {
     return context.streams.erase(reinterpret_cast<Stream*>(stream)) == 1 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
   });
 }
-CUresult cuStreamSynchronize(CUstream stream) { return check_stream(stream); }
-CUresult cuStreamQuery(CUstream stream) { return check_stream(stream); }
+CUresult cuStreamSynchronize(CUstream stream) {
+  return check_stream(stream);
+}
+CUresult cuStreamQuery(CUstream stream) {
+  return check_stream(stream);
+}
 
 CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned) {
   const CUresult result = check_stream(stream);
@@ -90,7 +98,6 @@ CUresult cuEventCreate(CUevent* event, unsigned flags) {
   return with_context([&](Context& context) {
     if (event == nullptr) return CUDA_ERROR_INVALID_VALUE;
     auto made = std::make_unique<Event>();
-    made->owner = &context;
     made->flags = flags;
     *event = reinterpret_cast<CUevent>(made.get());
     context.events.emplace(made.get(), std::move(made));
@@ -113,9 +120,15 @@ CUresult cuEventRecord(CUevent event, CUstream stream) {
     return CUDA_SUCCESS;
   });
 }
-CUresult cuEventRecordWithFlags(CUevent event, CUstream stream, unsigned) { return cuEventRecord(event, stream); }
-CUresult cuEventSynchronize(CUevent event) { return check_event(event); }
-CUresult cuEventQuery(CUevent event) { return check_event(event); }
+CUresult cuEventRecordWithFlags(CUevent event, CUstream stream, unsigned) {
+  return cuEventRecord(event, stream);
+}
+CUresult cuEventSynchronize(CUevent event) {
+  return check_event(event);
+}
+CUresult cuEventQuery(CUevent event) {
+  return check_event(event);
+}
 
 CUresult cuEventElapsedTime(float* milliseconds, CUevent start, CUevent end) {
   return with_context([&](Context& context) {

@@ -171,3 +171,12 @@ extern "C" __global__ void vectors(float* out, const float* in) {
 extern "C" __global__ void prints(int n) {
   printf("thread %d of %u: %.2f, %s, %lld, 100%%\n", int(threadIdx.x), n, threadIdx.x + 0.5, "text", -(1ll << 40));
 }
+
+/// Every block writes, all blocks wait for each other, every block reads what another one wrote.
+extern "C" __global__ void whole_grid(int* out, int* parts, const int* in) {
+  const auto grid = cg::this_grid();
+  const unsigned i = blockIdx.x * blockDim.x + threadIdx.x, n = gridDim.x * blockDim.x;
+  parts[i] = 3 * in[i];
+  grid.sync();
+  out[i] = parts[n - 1 - i];
+}

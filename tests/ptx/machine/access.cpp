@@ -57,12 +57,13 @@ bool check_alignment(Warp& w, const Inst& i, u32 lane, std::string_view space, u
 void check_written(Warp& w, const Inst& i, u32 lane, const Allocation& a, u64 offset, u32 bytes) {
   if (a.is_written(offset, bytes)) return;
   w.launch->fault(Fault::kUninitialised, w, i, lane,
-                  cat("read of ", bytes, " bytes of global memory never written, at ", hex(a.base + offset), ", ", offset,
-                      " bytes into an allocation of ", a.size, " bytes"));
+                  cat("read of ", bytes, " bytes of global memory never written, at ", hex(a.base + offset), ", ",
+                      offset, " bytes into an allocation of ", a.size, " bytes"));
 }
 
 /// The whole warp at once; false if a closer look is needed.
-bool locate_global_range(Warp& w, const Inst& i, u64 address, u32 bytes, u64 all, Access access, Bytes& places, u64 step) {
+bool locate_global_range(Warp& w, const Inst& i, u64 address, u32 bytes, u64 all, Access access, Bytes& places,
+                         u64 step) {
   if ((address & (bytes - 1)) != 0) return false;
   Allocation* found = i.cache;
   if (found == nullptr || !found->holds(address, all)) {
@@ -84,12 +85,16 @@ bool locate_global_range(Warp& w, const Inst& i, u64 address, u32 bytes, u64 all
 
 u32 locate_in_global(Warp& w, const Inst& i, const Addresses& a, u32 bytes, Access access, Bytes& places) {
   if (w.launch->count) w.launch->counters.count_global(w.mask, a.data(), bytes);
-  if (i.strong || access == Access::kAtomic)
+  if (i.strong || access == Access::kAtomic) {
+    ++w.block->signals;
     each_lane(w.mask, [&](u32 l) { synchronize_blocks(w, i, a[l], access); });
+  }
   const Pattern pattern = pattern_of(w.mask, a, bytes);
-  if (pattern == Pattern::kContiguous && locate_global_range(w, i, a[0], bytes, u64{kLanes} * bytes, access, places, bytes))
+  if (pattern == Pattern::kContiguous &&
+      locate_global_range(w, i, a[0], bytes, u64{kLanes} * bytes, access, places, bytes))
     return w.mask;
-  if (pattern == Pattern::kSame && access == Access::kRead && locate_global_range(w, i, a[0], bytes, bytes, access, places, 0))
+  if (pattern == Pattern::kSame && access == Access::kRead &&
+      locate_global_range(w, i, a[0], bytes, bytes, access, places, 0))
     return w.mask;
   u32 passed = 0;
   each_lane(w.mask, [&](u32 l) {
@@ -101,7 +106,8 @@ u32 locate_in_global(Warp& w, const Inst& i, const Addresses& a, u32 bytes, Acce
   return passed;
 }
 
-u32 locate_in_shared(Warp& w, const Inst& i, const Addresses& a, u32 bytes, Access access, const u8* values, Bytes& places) {
+u32 locate_in_shared(Warp& w, const Inst& i, const Addresses& a, u32 bytes, Access access, const u8* values,
+                     Bytes& places) {
   if (w.launch->count) w.launch->counters.count_shared(w.mask, a.data(), bytes);
   u8* const memory = w.block->shared.data();
   const Pattern pattern = access == Access::kRead ? pattern_of(w.mask, a, bytes) : Pattern::kScattered;
@@ -119,7 +125,8 @@ u32 locate_in_shared(Warp& w, const Inst& i, const Addresses& a, u32 bytes, Acce
     if (w.launch->check) {
       if (access != Access::kWrite) w.block->shadow.read(w, i, l, a[l], bytes, access == Access::kAtomic);
       if (access != Access::kRead)
-        w.block->shadow.write(w, i, l, a[l], bytes, access == Access::kAtomic, values ? values + u64{l} * bytes : nullptr);
+        w.block->shadow.write(w, i, l, a[l], bytes, access == Access::kAtomic,
+                              values ? values + u64{l} * bytes : nullptr);
     }
     places[l] = memory + a[l];
     passed |= 1u << l;
@@ -146,7 +153,8 @@ u32 locate_in_parameters(Warp& w, const Inst& i, const Addresses& a, u32 bytes, 
   u32 passed = 0;
   each_lane(w.mask, [&](u32 l) {
     if (a[l] > parameters.size() || bytes > parameters.size() - a[l] || access != Access::kRead)
-      return illegal(w, i, l, "parameter ", a[l], bytes, access, cat("the kernel has ", parameters.size(), " bytes of parameters"));
+      return illegal(w, i, l, "parameter ", a[l], bytes, access,
+                     cat("the kernel has ", parameters.size(), " bytes of parameters"));
     if (!check_alignment(w, i, l, "parameter ", a[l], bytes, access)) return;
     places[l] = parameters.data() + a[l];
     passed |= 1u << l;
@@ -162,11 +170,29 @@ Space space_of(u64 address) {
 }
 
 u64 window_of(Space space) {
-  return space == Space::kShared ? kSharedWindow : space == Space::kLocal ? kLocalWindow : space == Space::kParam ? kParamWindow : 0;
+  return space == Space::kShared  ? kSharedWindow
+         : space == Space::kLocal ? kLocalWindow
+         : space == Space::kParam ? kParamWindow
+                                  : 0;
+}
+
+u32 locate_in(Warp& w, const Inst& i, Space space, const Addresses& a, u32 bytes, Access access, const u8* values,
+              Bytes& places) {
+  switch (space) {
+    case Space::kShared:
+      return locate_in_shared(w, i, a, bytes, access, values, places);
+    case Space::kLocal:
+      return locate_in_local(w, i, a, bytes, access, places);
+    case Space::kParam:
+      return locate_in_parameters(w, i, a, bytes, access, places);
+    default:
+      return locate_in_global(w, i, a, bytes, access, places);
+  }
 }
 
 /// Lanes may point into different spaces.
-u32 locate_generic(Warp& w, const Inst& i, const Addresses& a, u32 bytes, Access access, const u8* values, Bytes& places) {
+u32 locate_generic(Warp& w, const Inst& i, const Addresses& a, u32 bytes, Access access, const u8* values,
+                   Bytes& places) {
   const u32 mask = w.mask;
   u32 passed = 0;
   for (const Space space : {Space::kGlobal, Space::kShared, Space::kLocal, Space::kParam}) {
@@ -177,7 +203,7 @@ u32 locate_generic(Warp& w, const Inst& i, const Addresses& a, u32 bytes, Access
       w.mask |= 1u << l;
       inside[l] = a[l] - window_of(space);
     });
-    if (w.mask != 0) passed |= locate(w, i, space, inside, bytes, access, values, places);
+    if (w.mask != 0) passed |= locate_in(w, i, space, inside, bytes, access, values, places);
   }
   w.mask = mask;
   return passed;
@@ -217,15 +243,11 @@ bool check_shared(Warp& w, const Inst& i, u32 lane, u64 offset, u32 bytes, Acces
   return check_alignment(w, i, lane, "shared ", offset, bytes, access);
 }
 
-u32 locate(Warp& w, const Inst& i, Space space, const Addresses& a, u32 bytes, Access access, const u8* values, Bytes& places) {
-  if (space == Space::kGeneric) return locate_generic(w, i, a, bytes, access, values, places);
+u32 locate(Warp& w, const Inst& i, Space space, const Addresses& a, u32 bytes, Access access, const u8* values,
+           Bytes& places) {
   places.fill(nowhere);
-  switch (space) {
-    case Space::kShared: return locate_in_shared(w, i, a, bytes, access, values, places);
-    case Space::kLocal: return locate_in_local(w, i, a, bytes, access, places);
-    case Space::kParam: return locate_in_parameters(w, i, a, bytes, access, places);
-    default: return locate_in_global(w, i, a, bytes, access, places);
-  }
+  if (space == Space::kGeneric) return locate_generic(w, i, a, bytes, access, values, places);
+  return locate_in(w, i, space, a, bytes, access, values, places);
 }
 
 }  // namespace ptx

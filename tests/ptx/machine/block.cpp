@@ -8,21 +8,25 @@
 namespace ptx {
 
 void Block::arrive(Warp& w, const Inst& i) {
-  const u32 id = *w.at<u32>(i.o[0]);
-  const u32 threads = i.o[1] == kNoOperand ? 0 : *w.at<u32>(i.o[1]);
+  const u32 first = first_lane(w.mask);
+  const u32 id = w.at<u32>(i.o[0])[first];
+  const u32 threads = i.o[1] == kNoOperand ? 0 : w.at<u32>(i.o[1])[first];
   if (launch->check && w.mask != w.alive)
     launch->fault(Fault::kBarrier, w, i, first_lane(w.mask),
-                  cat("divergent barrier: only the lanes ", hex(w.mask), " of the warp reach it, but ", hex(w.alive), " are alive"));
+                  cat("only the lanes ", hex(w.mask), " of the warp reach it, but ", hex(w.alive), " are alive"));
   if (id >= barriers.size() || threads % kLanes != 0 || threads / kLanes > launch->warps) {
-    launch->fault(Fault::kBarrier, w, i, first_lane(w.mask), cat("barrier ", id, " of ", threads, " threads: there are 16 barriers, "
-                  "the number of threads is a multiple of 32 and at most that of the block"));
+    launch->fault(Fault::kBarrier, w, i, first_lane(w.mask),
+                  cat("barrier ", id, " of ", threads,
+                      " threads: there are 16 barriers, "
+                      "the number of threads is a multiple of 32 and at most that of the block"));
     return;
   }
   Barrier& barrier = barriers[id];
   if (barrier.arrivers >> w.number & 1)
     launch->fault(Fault::kBarrier, w, i, first_lane(w.mask), cat("the warp arrives at barrier ", id, " twice"));
   if (barrier.arrivers != 0 && barrier.expected != threads / kLanes)
-    launch->fault(Fault::kBarrier, w, i, first_lane(w.mask), cat("barrier ", id, " is used with different numbers of threads"));
+    launch->fault(Fault::kBarrier, w, i, first_lane(w.mask),
+                  cat("barrier ", id, " is used with different numbers of threads"));
   ++launch->counters.barriers;
   barrier.expected = threads / kLanes;
   barrier.arrivers |= 1u << w.number;
@@ -61,8 +65,10 @@ void Block::release_if_full(Barrier& barrier) {
     ++w.sync;
     if (i.mode < kBarrierPopc) return;
     w.mask = w.alive;
-    if (i.mode == kBarrierPopc) put_same<u32>(w, i.o[3], barrier.votes);
-    else w.set_predicate(i.o[3], (i.mode == kBarrierAnd ? barrier.all : barrier.votes != 0) ? ~0u : 0u);
+    if (i.mode == kBarrierPopc)
+      put_same<u32>(w, i.o[3], barrier.votes);
+    else
+      w.set_predicate(i.o[3], (i.mode == kBarrierAnd ? barrier.all : barrier.votes != 0) ? ~0u : 0u);
   });
   barrier = {};
 }
@@ -77,9 +83,11 @@ void Block::check_skipped(const Barrier& barrier) {
     if (!w.done || (barrier.arrivers >> w.number & 1)) continue;
     const std::vector<bool>& beyond = launch->code->beyond(u32(at));
     const bool returned_at_once = w.exit == w.last_target;
-    if ((w.last_branch == ~0u || !beyond[w.last_branch]) && (returned_at_once || w.exit == ~0u || !beyond[w.exit])) continue;
+    if ((w.last_branch == ~0u || !beyond[w.last_branch]) && (returned_at_once || w.exit == ~0u || !beyond[w.exit]))
+      continue;
     Warp& waiter = warps[first_lane(barrier.waiters)];
-    launch->fault(Fault::kBarrier, waiter, i, first_lane(waiter.alive), cat("divergent barrier: warp ", w.number, " went past it without waiting"));
+    launch->fault(Fault::kBarrier, waiter, i, first_lane(waiter.alive),
+                  cat("warp ", w.number, " went past it without waiting"));
   }
 }
 
@@ -109,8 +117,8 @@ std::vector<u32> Code::successors(u32 inst) const {
   std::vector<u32> result;
   if (i.flow == Flow::kBranch) result.push_back(i.target);
   if (i.flow == Flow::kBranchIndex) result = branch_tables[i.target];
-  const bool leaves = i.flow == Flow::kBranch || i.flow == Flow::kBranchIndex || i.flow == Flow::kReturn || i.flow == Flow::kExit ||
-                      i.flow == Flow::kTrap;
+  const bool leaves = i.flow == Flow::kBranch || i.flow == Flow::kBranchIndex || i.flow == Flow::kReturn ||
+                      i.flow == Flow::kExit || i.flow == Flow::kTrap;
   if (!leaves || i.guard != kNoOperand) result.push_back(inst + 1);
   return result;
 }

@@ -28,7 +28,8 @@ const u8* view(Warp& w, u32 lane, u64 address, u64 bytes) {
 
 std::string string_at(Warp& w, u32 lane, u64 address) {
   std::string text;
-  for (const u8* c = view(w, lane, address, 1); c != nullptr && *c != 0 && text.size() < 4096; c = view(w, lane, ++address, 1))
+  for (const u8* c = view(w, lane, address, 1); c != nullptr && *c != 0 && text.size() < 4096;
+       c = view(w, lane, ++address, 1))
     text += char(*c);
   return text;
 }
@@ -36,7 +37,8 @@ std::string string_at(Warp& w, u32 lane, u64 address) {
 /// One conversion of printf with the value at the place of the arguments.
 std::string formatted(Warp& w, u32 lane, std::string spec, u64& arguments) {
   const char kind = spec.back();
-  const bool wide = spec.find('l') != std::string::npos || spec.find('j') != std::string::npos || spec.find('z') != std::string::npos ||
+  const bool wide = spec.find('l') != std::string::npos || spec.find('j') != std::string::npos ||
+                    spec.find('z') != std::string::npos ||
                     std::string_view("fFeEgGaAsp").find(kind) != std::string_view::npos;
   const u32 bytes = wide ? 8 : 4;
   arguments = round_up(arguments, bytes);
@@ -51,9 +53,13 @@ std::string formatted(Warp& w, u32 lane, std::string spec, u64& arguments) {
   } else {
     const bool is_signed_kind = kind == 'd' || kind == 'i';
     if (kind != 'c' && kind != 'p') spec.insert(spec.size() - 1, "ll");
-    if (kind == 'c') std::snprintf(text, sizeof text, spec.c_str(), int(bits));
-    else if (kind == 'p') std::snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(bits));
-    else std::snprintf(text, sizeof text, spec.c_str(), is_signed_kind && !wide ? static_cast<long long>(s32(bits)) : static_cast<long long>(bits));
+    if (kind == 'c')
+      std::snprintf(text, sizeof text, spec.c_str(), int(bits));
+    else if (kind == 'p')
+      std::snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(bits));
+    else
+      std::snprintf(text, sizeof text, spec.c_str(),
+                    is_signed_kind && !wide ? static_cast<long long>(s32(bits)) : static_cast<long long>(bits));
   }
   return text;
 }

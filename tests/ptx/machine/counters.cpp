@@ -68,9 +68,9 @@ void Counters::count_shared(u32 mask, const u64* addresses, u32 bytes) {
 }
 
 std::string_view class_name(Class kind) {
-  constexpr std::string_view names[] = {"integer", "float", "double", "half", "convert", "move", "compare",
-                                        "special_function", "matrix", "load", "store", "atomic", "async", "warp",
-                                        "barrier", "control"};
+  constexpr std::string_view names[] = {"integer",          "float",  "double", "half",  "convert", "move",  "compare",
+                                        "special_function", "matrix", "load",   "store", "atomic",  "async", "warp",
+                                        "barrier",          "control"};
   return names[std::size_t(kind)];
 }
 

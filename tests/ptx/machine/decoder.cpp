@@ -13,8 +13,9 @@ Decode find_decoder(std::string_view name) {
   static const auto table = [] {
     std::unordered_map<std::string_view, Decode> result;
     for (const auto& family :
-         {integer_decoders(), bit_decoders(), float_decoders(), compare_decoders(), convert_decoders(), move_decoders(),
-          memory_decoders(), atomic_decoders(), async_decoders(), warp_decoders(), matrix_decoders(), control_decoders()})
+         {integer_decoders(), product_decoders(), bit_decoders(), float_decoders(), compare_decoders(),
+          convert_decoders(), move_decoders(), memory_decoders(), atomic_decoders(), async_decoders(), warp_decoders(),
+          matrix_decoders(), wmma_decoders(), control_decoders()})
       for (const DecodeEntry& entry : family) result.emplace(entry.name, entry.decode);
     return result;
   }();
@@ -22,7 +23,8 @@ Decode find_decoder(std::string_view name) {
   return found == table.end() ? nullptr : found->second;
 }
 
-// ---- modifiers -------------------------------------------------------------------------------------------------------
+// ---- modifiers
+// -------------------------------------------------------------------------------------------------------
 
 bool Decoder::take(std::string_view word) {
   taken_.resize(statement_.words.size());
@@ -66,10 +68,15 @@ void Decoder::unsupported(std::string_view reason) const {
   throw Error(cat("unsupported instruction", reason.empty() ? "" : " (", reason, reason.empty() ? "" : ")"));
 }
 
-// ---- operands --------------------------------------------------------------------------------------------------------
+// ---- operands
+// --------------------------------------------------------------------------------------------------------
 
-const Function& Decoder::function() const { return translator_.function(); }
-Code& Decoder::code() { return translator_.code(); }
+const Function& Decoder::function() const {
+  return translator_.function();
+}
+Code& Decoder::code() {
+  return translator_.code();
+}
 
 const Operand& Decoder::operand(std::size_t k) const {
   if (k >= statement_.operands.size()) unsupported("too few operands");
@@ -80,10 +87,16 @@ void Decoder::expect_size(std::size_t least, std::size_t most) const {
   if (size() < least || size() > most) unsupported(cat("expected ", least, " operands, got ", size()));
 }
 
+u32& Decoder::slot_of(u32 slot) {
+  if (slot == Use::kAddress) return inst.address;
+  if (slot == Use::kAddress2) return inst.address2;
+  if (slot < kMoreSlots) return inst.o[slot];
+  more_.resize(std::max<std::size_t>(more_.size(), slot - kMoreSlots + 1), kNoOperand);
+  return more_[slot - kMoreSlots];
+}
+
 void Decoder::use_register(u32 slot, u32 number, bool defines) {
-  if (slot == Use::kAddress) inst.address = number;
-  else if (slot == Use::kAddress2) inst.address2 = number;
-  else inst.o.at(slot) = number;
+  slot_of(slot) = number;
   uses_.push_back({u8(slot), defines});
 }
 
@@ -92,7 +105,8 @@ void Decoder::define(u32 slot, const Operand& operand, Type type) {
   if (operand.kind != Operand::Kind::kRegister) unsupported("the result is no register");
   const Type declared = translator_.registers()[operand.index];
   if ((declared == Type::kPred) != (type == Type::kPred)) unsupported("the result has the wrong type");
-  if (type != Type::kPred && (bytes_of(declared) == 8) != (bytes_of(type) == 8)) unsupported("the result has the wrong size");
+  if (type != Type::kPred && (bytes_of(declared) == 8) != (bytes_of(type) == 8))
+    unsupported("the result has the wrong size");
   use_register(slot, operand.index, true);
 }
 
@@ -105,25 +119,21 @@ u64 Decoder::integer(const Operand& operand) const {
   return operand.bits;
 }
 
-u32 Decoder::constant(u32 bytes, u64 bits) { return translator_.module().constant(bytes, bits); }
+u32 Decoder::constant(u32 bytes, u64 bits) {
+  return translator_.module().constant(bytes, bits);
+}
 
-u32 Decoder::bits_of_immediate(const Operand& operand, Type type, u64& bits) const {
+u64 Decoder::bits_of_immediate(const Operand& operand, Type type) const {
   const u32 bytes = bytes_of(type);
-  bits = operand.bits;
-  if (operand.kind == Operand::Kind::kFloat) {
-    if (bytes == 4) bits = operand.name.empty() ? std::bit_cast<u32>(f32(std::bit_cast<f64>(operand.bits)))
-                                                : std::stoul(operand.name, nullptr, 16) ^
-                                                      (std::bit_cast<s64>(operand.bits) < 0 &&
-                                                               std::stoul(operand.name, nullptr, 16) < 0x80000000u
-                                                           ? 0x80000000u
-                                                           : 0u);
-    else if (bytes != 8) unsupported("a constant of the wrong type");
-  } else if (is_float(type)) {
+  if (type == Type::kPred) return operand.bits != 0 ? ~u64{0} : 0;
+  if (operand.kind == Operand::Kind::kInteger) {
+    if (!is_float(type)) return operand.bits;
     const auto number = f64(std::bit_cast<s64>(operand.bits));
-    bits = bytes == 8 ? std::bit_cast<u64>(number) : std::bit_cast<u32>(f32(number));
+    return bytes == 8 ? std::bit_cast<u64>(number) : std::bit_cast<u32>(f32(number));
   }
-  if (type == Type::kPred) bits = operand.bits != 0 ? ~u64{0} : 0;
-  return bytes;
+  if (bytes == 8) return operand.bits;
+  if (bytes != 4) unsupported("a constant of the wrong type");
+  return operand.single ? *operand.single : std::bit_cast<u32>(f32(std::bit_cast<f64>(operand.bits)));
 }
 
 void Decoder::use(u32 slot, const Operand& operand, Type type) {
@@ -132,23 +142,26 @@ void Decoder::use(u32 slot, const Operand& operand, Type type) {
       const Type declared = translator_.registers()[operand.index];
       if (operand.negated) unsupported("a negated operand");
       if ((declared == Type::kPred) != (type == Type::kPred)) unsupported("an operand has the wrong type");
-      if (type != Type::kPred && (bytes_of(declared) == 8) != (bytes_of(type) == 8)) unsupported("an operand has the wrong size");
+      if (type != Type::kPred && (bytes_of(declared) == 8) != (bytes_of(type) == 8))
+        unsupported("an operand has the wrong size");
       return use_register(slot, operand.index, false);
     }
-    case Operand::Kind::kInteger: case Operand::Kind::kFloat: {
-      u64 bits = 0;
-      const u32 bytes = bits_of_immediate(operand, type, bits);
-      inst.o.at(slot) = constant(bytes, bits);
+    case Operand::Kind::kInteger:
+    case Operand::Kind::kFloat: {
+      slot_of(slot) = constant(bytes_of(type), bits_of_immediate(operand, type));
       return;
     }
-    case Operand::Kind::kSpecial: return read_special(slot, operand, type);
-    case Operand::Kind::kSymbol: case Operand::Kind::kVariable: {
+    case Operand::Kind::kSpecial:
+      return read_special(slot, operand, type);
+    case Operand::Kind::kSymbol:
+    case Operand::Kind::kVariable: {
       const Place place = translator_.place_of(operand);
       if (place.space == Space::kLocal && !code().is_entry) unsupported("an address of the frame");
-      inst.o.at(slot) = constant(bytes_of(type), place.offset + u64(operand.offset));
+      slot_of(slot) = constant(bytes_of(type), place.offset + u64(operand.offset));
       return;
     }
-    default: unsupported("an operand of the wrong kind");
+    default:
+      unsupported("an operand of the wrong kind");
   }
 }
 
@@ -162,6 +175,7 @@ void Decoder::read_special(u32 slot, const Operand& operand, Type type) {
   DraftInst draft;
   draft.inst.run = special_register(operand.name, bytes_of(type));
   if (draft.inst.run == nullptr) unsupported(cat("register ", operand.name));
+  code().uses_workspace |= operand.name.starts_with("%envreg");
   draft.inst.kind = Class::kMove;
   draft.inst.o[0] = translator_.new_register(bytes_of(type) == 8 ? Type::kB64 : Type::kB32);
   draft.inst.line = statement_.line;
@@ -189,7 +203,9 @@ void Decoder::use_predicate(u32 slot, const Operand& operand) {
   use_register(slot, draft.inst.o[0], false);
 }
 
-u32 Decoder::carry_register() { return translator_.carry_register(); }
+u32 Decoder::carry_register() {
+  return translator_.carry_register();
+}
 
 void Decoder::address(const Operand& operand, Use::Slot slot, u32& place, s64& offset, bool& wide) {
   if (operand.kind != Operand::Kind::kAddress) unsupported("expected an address");
@@ -220,7 +236,7 @@ void Decoder::emit() {
     inst.guard_negated = statement_.guard_negated;
     uses_.push_back({Use::kGuard, false});
   }
-  translator_.drafts().push_back({inst, uses_, targets});
+  translator_.drafts().push_back({inst, uses_, targets, more_});
 }
 
 }  // namespace ptx

@@ -20,12 +20,13 @@ struct DraftInst {
   Inst inst;
   std::vector<Use> uses;
   std::vector<u32> targets;  ///< numbers of statements, of kBranch and kBranchIndex
+  std::vector<u32> more;     ///< operands from slot kMoreSlots on
+
+  /// The operand of a slot.
+  u32& place(u8 slot);
 };
 
-/// Where the variables of the function at hand lie.
-struct Places {
-  std::vector<u64> variables;  ///< per variable of the function: offset in its space
-};
+inline constexpr u8 kMoreSlots = 16;
 
 class Translator;
 
@@ -59,7 +60,9 @@ class Decoder {
   void all(std::size_t n, Type type);
   /// A predicate; negation goes into a register of its own.
   void use_predicate(u32 slot, const Operand& operand);
-  void address(const Operand& operand) { address(operand, Use::kAddress, inst.address, inst.offset, inst.wide_address); }
+  void address(const Operand& operand) {
+    address(operand, Use::kAddress, inst.address, inst.offset, inst.wide_address);
+  }
   void address(const Operand& operand, Use::Slot slot, u32& place, s64& offset, bool& wide);
   u32 carry_register();
   void use_register(u32 slot, u32 number, bool defines);
@@ -74,14 +77,16 @@ class Decoder {
   void emit();
 
  private:
-  friend class Translator;
-  u32 bits_of_immediate(const Operand& operand, Type type, u64& bits) const;
+  u64 bits_of_immediate(const Operand& operand, Type type) const;
   void read_special(u32 slot, const Operand& operand, Type type);
 
   Translator& translator_;
   const Statement& statement_;
+  u32& slot_of(u32 slot);
+
   std::vector<bool> taken_;
   std::vector<Use> uses_;
+  std::vector<u32> more_;
 };
 
 using Decode = void (*)(Decoder&);
@@ -94,6 +99,7 @@ struct DecodeEntry {
   Decode decode;
 };
 std::span<const DecodeEntry> integer_decoders();
+std::span<const DecodeEntry> product_decoders();
 std::span<const DecodeEntry> bit_decoders();
 std::span<const DecodeEntry> float_decoders();
 std::span<const DecodeEntry> compare_decoders();
@@ -104,6 +110,7 @@ std::span<const DecodeEntry> atomic_decoders();
 std::span<const DecodeEntry> async_decoders();
 std::span<const DecodeEntry> warp_decoders();
 std::span<const DecodeEntry> matrix_decoders();
+std::span<const DecodeEntry> wmma_decoders();
 std::span<const DecodeEntry> control_decoders();
 
 /// Reads special register `name` into o[0]; nullptr if there is none of that name.

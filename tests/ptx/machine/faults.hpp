@@ -9,8 +9,20 @@
 
 namespace ptx {
 
-enum class Fault : u8 { kNone, kIllegalAddress, kMisaligned, kUninitialised, kSharedRace, kGlobalRace, kBarrier, kWarpSync,
-                        kAsyncCopy, kTrap, kAssert, kLivelock, kUnsupported };
+enum class Fault : u8 {
+  kNone,
+  kIllegalAddress,
+  kMisaligned,
+  kUninitialised,
+  kSharedRace,
+  kGlobalRace,
+  kBarrier,
+  kWarpSync,
+  kAsyncCopy,
+  kTrap,
+  kAssert,
+  kLivelock
+};
 
 std::string_view fault_name(Fault fault);
 

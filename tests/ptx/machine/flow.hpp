@@ -10,7 +10,7 @@ namespace ptx {
 struct Graph {
   std::vector<u32> begins;  ///< first instruction of each block, and the number of instructions behind the last
   std::vector<std::vector<u32>> next, prior;
-  u32 exit = 0;             ///< number of the block behind the last
+  u32 exit = 0;  ///< number of the block behind the last
   u32 blocks() const { return u32(begins.size()) - 1; }
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Races between the blocks of a launch on global memory.  Every granule remembers who wrote and who read it last.  A block
-// may rely on what another one wrote if it saw a flag or atomic that the other set behind a fence.
+// Races between the blocks of a launch on global memory.  Every granule remembers who wrote and who read it last.  A
+// block may rely on what another one wrote if it saw a flag or atomic that the other set behind a fence.
 #include "access.hpp"
 
 namespace ptx {
@@ -9,9 +9,15 @@ namespace {
 constexpr u64 kStrong = 1;   // all such accesses were atomic, volatile or the like
 constexpr u64 kSeveral = 2;  // other blocks as well
 
-u64 launch_of(u64 entry) { return entry >> 40; }
-u32 block_of(u64 entry) { return u32(entry >> 8); }
-u64 tag_of(const Warp& w) { return (w.launch->number & 0xffffff) << 40 | u64{w.block->number} << 8; }
+u64 launch_of(u64 entry) {
+  return entry >> 40;
+}
+u32 block_of(u64 entry) {
+  return u32(entry >> 8);
+}
+u64 tag_of(const Warp& w) {
+  return (w.launch->number & 0xffffff) << 40 | u64{w.block->number} << 8;
+}
 
 bool relies_on(const Block& block, u32 other) {
   return other / 64 < block.acquired.size() && (block.acquired[other / 64] >> (other % 64) & 1) != 0;
@@ -28,16 +34,19 @@ bool conflicts(const Warp& w, u64 entry, u64 tag, bool strong) {
 
 void note(u64& entry, u64 tag, bool strong) {
   const u64 own = tag | (strong ? kStrong : 0);
-  if (launch_of(entry) != launch_of(tag)) entry = own;
-  else if ((entry ^ tag) >> 8 == 0) entry = (entry & (own | kSeveral)) | tag;
-  else entry = tag | kSeveral | (own & entry & kStrong);
+  if (launch_of(entry) != launch_of(tag))
+    entry = own;
+  else if ((entry ^ tag) >> 8 == 0)
+    entry = (entry & (own | kSeveral)) | tag;
+  else
+    entry = tag | kSeveral | (own & entry & kStrong);
 }
 
 void race(Warp& w, const Inst& i, u32 lane, const Allocation& a, u64 granule, u64 entry, std::string_view what,
           std::string_view before) {
   w.launch->fault(Fault::kGlobalRace, w, i, lane,
-                  cat("race between blocks: ", what, " at ", hex(a.base + granule * a.granule), " what block #", block_of(entry),
-                      " ", before, " in the same launch"));
+                  cat(what, " at ", hex(a.base + granule * a.granule), " what block #", block_of(entry), " ", before,
+                      " in the same launch"));
 }
 
 }  // namespace
@@ -56,8 +65,10 @@ void watch_global(Warp& w, const Inst& i, u32 lane, Allocation& a, u64 offset, u
       note(reader, tag, strong);
       continue;
     }
-    if (conflicts(w, writer, tag, strong)) race(w, i, lane, a, g, writer, "writes", "wrote");
-    else if (conflicts(w, strong && w.launch->code->has_cas ? reader | kStrong : reader, tag, strong)) race(w, i, lane, a, g, reader, "writes", "read");
+    if (conflicts(w, writer, tag, strong))
+      race(w, i, lane, a, g, writer, "writes", "wrote");
+    else if (conflicts(w, strong && w.launch->code->has_cas ? reader | kStrong : reader, tag, strong))
+      race(w, i, lane, a, g, reader, "writes", "read");
     note(writer, tag, strong);
   }
 }
@@ -71,11 +82,13 @@ bool watch_global_range(Warp& w, const Inst& i, Allocation& a, u64 offset, u64 b
   u64 *const writers = a.writers.get() + first, *const readers = a.readers.get() + first;
   u64 foreign = 0;
   if (access == Access::kRead) {
-    for (u64 k = 0; k < count; ++k) foreign |= u64{launch_of(writers[k]) == launch} & u64{(writers[k] ^ tag) >= 256 || (writers[k] & 2)};
+    for (u64 k = 0; k < count; ++k)
+      foreign |= u64{launch_of(writers[k]) == launch} & u64{(writers[k] ^ tag) >= 256 || (writers[k] & 2)};
     if (foreign != 0) return false;
     for (u64 k = 0; k < count; ++k)
       readers[k] = launch_of(readers[k]) == launch && (readers[k] ^ tag) >= 256 ? tag | kSeveral
-                 : launch_of(readers[k]) == launch ? tag | (readers[k] & kSeveral) : tag;
+                   : launch_of(readers[k]) == launch                            ? tag | (readers[k] & kSeveral)
+                                                                                : tag;
     return true;
   }
   for (u64 k = 0; k < count; ++k) {
@@ -87,12 +100,14 @@ bool watch_global_range(Warp& w, const Inst& i, Allocation& a, u64 offset, u64 b
   return true;
 }
 
-void fence_global(Warp& w) { w.block->fenced = true; }
+void fence_global(Warp& w) {
+  w.block->fenced = true;
+}
 
 void synchronize_blocks(Warp& w, const Inst& i, u64 address, Access access) {
   Block& block = *w.block;
   auto& released = w.launch->released;
-  const bool publishes = access != Access::kRead && block.fenced;
+  const bool publishes = access != Access::kRead && (block.fenced || i.releases);
   if (!publishes && released.empty()) return;
   const auto join = [](std::vector<u64>& into, const std::vector<u64>& from) {
     if (into.size() < from.size()) into.resize(from.size());

@@ -21,8 +21,10 @@ inline T loaded(Stored<T> value) {
 
 template <class T>
 inline Stored<T> stored(T value) {
-  if constexpr (sizeof(T) < 4) return static_cast<std::make_unsigned_t<T>>(value);
-  else return value;
+  if constexpr (sizeof(T) < 4)
+    return static_cast<std::make_unsigned_t<T>>(value);
+  else
+    return value;
 }
 
 /// Writes the lanes of the mask.
@@ -31,8 +33,10 @@ inline void put(Warp& w, u32 operand, const T* values) {
   static_assert(sizeof(T) >= 4);
   if (operand == kNoOperand) return;
   T* const to = w.at<T>(operand);
-  if (w.mask == kAllLanes) std::memcpy(to, values, kLanes * sizeof(T));
-  else each_lane(w.mask, [&](u32 l) { to[l] = values[l]; });
+  if (w.mask == kAllLanes)
+    std::memcpy(to, values, kLanes * sizeof(T));
+  else
+    each_lane(w.mask, [&](u32 l) { to[l] = values[l]; });
 }
 
 template <class T>
@@ -83,7 +87,9 @@ void quaternary(Warp& w, const Inst& i) {
   put(w, i.o[0], t);
 }
 
-inline void predicate_not(Warp& w, const Inst& i) { w.set_predicate(i.o[0], ~w.predicate(i.o[1])); }
+inline void predicate_not(Warp& w, const Inst& i) {
+  w.set_predicate(i.o[0], ~w.predicate(i.o[1]));
+}
 inline void do_nothing(Warp&, const Inst&) {}
 
 }  // namespace ptx

@@ -44,7 +44,8 @@ class Lexer {
   Token word() {
     const std::size_t begin = at_++;
     const bool is_directive = text_[begin] == '.';  // ".reg.b32" is two of them
-    while ((is_word(peek()) && !(is_directive && peek() == '.')) || (peek() == ':' && peek(1) == ':')) at_ += peek() == ':' ? 2 : 1;
+    while ((is_word(peek()) && !(is_directive && peek() == '.')) || (peek() == ':' && peek(1) == ':'))
+      at_ += peek() == ':' ? 2 : 1;
     return {Token::Kind::kWord, text_.substr(begin, at_ - begin), line_};
   }
 
@@ -84,6 +85,8 @@ class Lexer {
 
 }  // namespace
 
-std::vector<Token> tokenize(const std::string& text) { return Lexer(text).run(); }
+std::vector<Token> tokenize(const std::string& text) {
+  return Lexer(text).run();
+}
 
 }  // namespace ptx

@@ -11,7 +11,9 @@ namespace ptx {
 namespace {
 
 /// Instructions after which another warp, or another block, gets a turn: whoever waits for somebody sees it happen.
-constexpr u64 kWarpSlice = u64{1} << 15, kBlockSlice = u64{1} << 18;
+constexpr u64 kWarpSlice = u64{1} << 14, kBlockSlice = u64{1} << 22;
+/// A block that waits for another one asks for a flag again and again.
+constexpr u64 kSignalsOfWaiting = 1000;
 /// Blocks that may be under way at a time.
 constexpr std::size_t kResidentBlocks = 256;
 
@@ -25,7 +27,8 @@ void start(Block& block, Launch& launch, u32 number, u64 budget) {
   const Code& code = *launch.code;
   block.launch = &launch;
   block.number = number;
-  block.index = {number % launch.grid[0], number / launch.grid[0] % launch.grid[1], number / launch.grid[0] / launch.grid[1]};
+  block.index = {number % launch.grid[0], number / launch.grid[0] % launch.grid[1],
+                 number / launch.grid[0] / launch.grid[1]};
   block.shared.assign(launch.shared_bytes + 64, 0xcd);
   block.shadow.reset(launch.check ? launch.shared_bytes : 0, code.shared_granule, launch.warps);
   block.barriers = {};
@@ -58,6 +61,7 @@ void start(Block& block, Launch& launch, u32 number, u64 budget) {
 /// Runs the block until it is done (true) or has used its slice.
 bool run_block(Block& block) {
   u64 left = kBlockSlice;
+  const u64 signals = block.signals;
   for (;;) {
     bool moved = false, alive = false;
     for (Warp& w : block.warps) {
@@ -74,12 +78,12 @@ bool run_block(Block& block) {
       const auto stuck = std::find_if(block.warps.begin(), block.warps.end(), [](const Warp& w) { return !w.done; });
       const Inst& where = *block.barriers[stuck->barrier].where[stuck->number];
       block.launch->fault(Fault::kBarrier, *stuck, where, first_lane(stuck->alive),
-                          cat("divergent barrier: the warps of the block wait for each other at different barriers (warp ",
-                              stuck->number, " at barrier ", stuck->barrier, ")"));
+                          cat("the warps of the block wait for each other at different barriers (warp ", stuck->number,
+                              " at barrier ", stuck->barrier, ")"));
       block.launch->faults.stop = true;
       return true;
     }
-    if (left == 0) return false;
+    if (left == 0 || block.signals - signals > kSignalsOfWaiting) return false;
   }
 }
 
@@ -97,8 +101,10 @@ void run_blocks(Launch& launch) {
     }
     std::unique_ptr<Block> block = std::move(resident.front());
     resident.pop_front();
-    if (run_block(*block)) spare = std::move(block);
-    else resident.push_back(std::move(block));
+    if (run_block(*block))
+      spare = std::move(block);
+    else
+      resident.push_back(std::move(block));
   }
   launch.counters.blocks = next;
 }
@@ -115,14 +121,25 @@ void number_threads(Launch& launch) {
   }
 }
 
-std::string triple(u32 x, u32 y, u32 z) { return cat("(", x, ",", y, ",", z, ")"); }
+std::string triple(u32 x, u32 y, u32 z) {
+  return cat("(", x, ",", y, ",", z, ")");
+}
 
 }  // namespace
 
 std::string_view fault_name(Fault fault) {
-  constexpr std::string_view names[] = {"none", "illegal address", "misaligned address", "uninitialised read", "shared memory race",
-                                        "global memory race", "divergent barrier", "divergent warp instruction", "async copy",
-                                        "trap", "assertion", "livelock", "unsupported"};
+  constexpr std::string_view names[] = {"none",
+                                        "illegal address",
+                                        "misaligned address",
+                                        "uninitialised read",
+                                        "race in shared memory",
+                                        "race between blocks",
+                                        "divergent barrier",
+                                        "divergent warp instruction",
+                                        "async copy",
+                                        "trap",
+                                        "assertion",
+                                        "livelock"};
   return names[std::size_t(fault)];
 }
 
@@ -147,14 +164,14 @@ void Launch::fault(Fault kind, Warp& w, const Inst& i, u32 lane, const std::stri
 
 Machine::Result Machine::run(Request request) {
   Launch launch;
-  launch.machine = this;
   launch.memory = &memory;
   launch.module = request.module;
   launch.code = request.code;
   launch.grid = request.grid;
   launch.block = request.block;
   launch.dynamic_bytes = request.dynamic_bytes;
-  launch.shared_bytes = request.dynamic_bytes == 0 ? request.code->shared_bytes : request.code->dynamic_offset + request.dynamic_bytes;
+  launch.shared_bytes =
+      request.dynamic_bytes == 0 ? request.code->shared_bytes : request.code->dynamic_offset + request.dynamic_bytes;
   launch.parameters = std::move(request.parameters);
   launch.parameters.resize(round_up(request.code->parameter_bytes, 16) + 64);
   launch.check = request.check;
@@ -164,8 +181,10 @@ Machine::Result Machine::run(Request request) {
     memory.forget_launches();
     launch.number = ++launches;
   }
+  if (request.code->uses_workspace) launch.workspace = memory.allocate(64, Allocation::Kind::kVariable).base;
   number_threads(launch);
   run_blocks(launch);
+  if (launch.workspace != 0) memory.free(launch.workspace);
   std::fflush(stdout);
   if (launch.faults.count > 0)
     std::fprintf(stderr, "========= PTX machine: %llu violations in a launch of %s\n",

@@ -58,13 +58,13 @@ struct Warp {
   std::vector<Frame> frames;
   bool done = false, waiting = false;
   u32 barrier = 0;
-  u32 sync = 1;      ///< counts points at which the lanes wait for each other
+  u32 sync = 1;                              ///< counts points at which the lanes wait for each other
   u32 last_branch = ~0u, last_target = ~0u;  ///< of the kernel itself
-  u32 exit = ~0u;    ///< where the last lanes exited
-  u64 budget = 0;    ///< instructions it may still execute
+  u32 exit = ~0u;                            ///< where the last lanes exited
+  u64 budget = 0;                            ///< instructions it may still execute
   std::vector<AsyncCopy> copies;
-  std::array<u32, kLanes> groups{};  ///< groups of async copies committed so far
-  std::vector<u8> local;             ///< lane after lane
+  std::array<u32, kLanes> groups{};          ///< groups of async copies committed so far
+  std::vector<u8> local;                     ///< lane after lane
   std::vector<std::unique_ptr<u8[]>> spare;  ///< registers of the functions being called
 
   template <class T>
@@ -98,6 +98,7 @@ struct Block {
   std::array<Barrier, 16> barriers{};
   std::vector<u64> acquired;  ///< blocks whose writes this one may rely on, one bit each
   bool fenced = false;
+  u64 signals = 0;  ///< atomics and volatile accesses of global memory, by which blocks wait for each other
 
   /// The lanes of warp.mask are at a barrier; the warp waits unless that completed it.
   void arrive(Warp& warp, const Inst& inst);
@@ -110,10 +111,7 @@ struct Block {
   void check_skipped(const Barrier& barrier);
 };
 
-class Machine;
-
 struct Launch {
-  Machine* machine = nullptr;
   Memory* memory = nullptr;
   const Module* module = nullptr;
   const Code* code = nullptr;
@@ -122,7 +120,8 @@ struct Launch {
   std::vector<u8> parameters;
   bool check = true, count = true;
   u64 number = 0;
-  u64 ticks = 0;  ///< instructions so far: what clocks show
+  u64 workspace = 0;  ///< of the grid, if the kernel asks for it
+  u64 ticks = 0;      ///< instructions so far: what clocks show
   Counters counters;
   Faults faults;
   std::vector<std::array<std::array<u32, kLanes>, 3>> thread_index;  ///< per warp, [xyz][lane]

@@ -139,18 +139,20 @@ std::string Memory::describe(u64 address) const {
       return cat(address - base, " bytes into a freed allocation of ", size, " bytes at ", hex(base));
   }
   const auto after = allocations_.upper_bound(address);
-  std::string result = "outside every allocation";
-  if (after != allocations_.begin()) {
-    const Allocation& before = *std::prev(after)->second;
-    const u64 inside = address - before.base;
-    if (inside < before.size) return cat(inside, " bytes into an allocation of ", before.size, " bytes at ", hex(before.base));
-    if (inside - before.size < (u64{1} << 24))
-      return cat(result, ", ", inside - before.size, " bytes behind the end of the one of ", before.size, " bytes at ",
-                 hex(before.base));
-  }
-  if (after != allocations_.end() && after->first - address < (u64{1} << 24))
-    return cat(result, ", ", after->first - address, " bytes before the one at ", hex(after->first));
-  return result;
+  const Allocation* const before = after == allocations_.begin() ? nullptr : std::prev(after)->second.get();
+  const u64 inside = before == nullptr ? 0 : address - before->base;
+  if (before != nullptr && inside < before->size)
+    return cat(inside, " bytes into an allocation of ", before->size, " bytes at ", hex(before->base));
+  constexpr u64 kNear = u64{1} << 24;
+  const u64 behind = before == nullptr ? kNear : inside - before->size;
+  const u64 ahead = after == allocations_.end() ? kNear : after->first - address;
+  if (ahead < behind)
+    return cat("outside every allocation, ", ahead, " bytes before the one of ", after->second->size, " bytes at ",
+               hex(after->first));
+  if (behind < kNear)
+    return cat("outside every allocation, ", behind, " bytes behind the end of the one of ", before->size, " bytes at ",
+               hex(before->base));
+  return "outside every allocation";
 }
 
 void Memory::forget_launches() {

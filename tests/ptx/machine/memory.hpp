@@ -29,12 +29,12 @@ struct Allocation {
   enum class Kind : u8 { kDevice, kHost, kVariable, kConstant };
   u64 base = 0, size = 0;
   Kind kind = Kind::kDevice;
-  u8* bytes = nullptr;         ///< nullptr once freed
+  u8* bytes = nullptr;  ///< nullptr once freed
   ZeroedArray<u8> storage;
-  ZeroedArray<u8> written;     ///< per byte, 0xff or 0; null when all bytes are
+  ZeroedArray<u8> written;  ///< per byte, 0xff or 0; null when all bytes are
   u64 unwritten = 0;
   // Who touched a granule last: launch << 40 | block << 8 | flags.
-  u32 granule = 4;             ///< bytes, the smallest access so far (at most 4)
+  u32 granule = 4;  ///< bytes, the smallest access so far (at most 4)
   ZeroedArray<u64> writers, readers;
 
   bool holds(u64 address, u64 n) const { return address - base <= size && n <= size - (address - base); }

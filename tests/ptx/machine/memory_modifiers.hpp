@@ -5,7 +5,8 @@
 
 namespace ptx {
 
-/// Takes space, ordering, scope and cache hints; sets space and strong.  True if an operand with a cache policy follows.
+/// Takes space, ordering, scope and cache hints; sets space and strong.  True if an operand with a cache policy
+/// follows.
 bool take_memory_modifiers(Decoder& d);
 
 }  // namespace ptx

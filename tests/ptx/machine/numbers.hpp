@@ -14,8 +14,12 @@ inline f32 flushed(f32 x) {
   return (bits & 0x7f800000u) == 0 ? std::bit_cast<f32>(bits & 0x80000000u) : x;
 }
 
-inline f32 saturated(f32 x) { return x > 0 ? (x < 1 ? x : 1.f) : 0.f; }
-inline f64 saturated(f64 x) { return x > 0 ? (x < 1 ? x : 1.) : 0.; }
+inline f32 saturated(f32 x) {
+  return x > 0 ? (x < 1 ? x : 1.f) : 0.f;
+}
+inline f64 saturated(f64 x) {
+  return x > 0 ? (x < 1 ? x : 1.) : 0.;
+}
 
 /// x to single precision so that a second rounding to a shorter format gives what one rounding of x would.
 inline f32 rounded_to_odd(f64 x) {
@@ -83,9 +87,15 @@ struct BF16 {
   static u16 without_subnormals(u16 h) { return (h & 0x7f80) == 0 ? u16(h & 0x8000) : h; }
 };
 
-inline u16 low(u32 pair) { return u16(pair); }
-inline u16 high(u32 pair) { return u16(pair >> 16); }
-inline u32 pair_of(u16 low_half, u16 high_half) { return u32(low_half) | u32(high_half) << 16; }
+inline u16 low(u32 pair) {
+  return u16(pair);
+}
+inline u16 high(u32 pair) {
+  return u16(pair >> 16);
+}
+inline u32 pair_of(u16 low_half, u16 high_half) {
+  return u32(low_half) | u32(high_half) << 16;
+}
 
 /// To nearest, ties away from zero, 10 bits of mantissa (cvt.rna.tf32.f32).
 inline u32 tf32_away(f32 x) {
@@ -97,7 +107,9 @@ inline u32 tf32_even(f32 x) {
   return (bits & 0x7f800000u) == 0x7f800000u ? bits : (bits + 0xfffu + (bits >> 13 & 1)) & 0xffffe000u;
 }
 /// What the tensor cores see of a register.
-inline f32 tf32_seen(u32 bits) { return std::bit_cast<f32>(bits & 0xffffe000u); }
+inline f32 tf32_seen(u32 bits) {
+  return std::bit_cast<f32>(bits & 0xffffe000u);
+}
 
 /// 2^x within two units in the last place; a polynomial, so that the compiler can do eight or sixteen at once.
 inline f32 exp2_fast(f32 x) {
@@ -118,6 +130,8 @@ inline f32 exp2_fast(f32 x) {
 }
 
 /// tanh with the error of tanh.approx, at most 2^-11 relative: cut to 12 significant bits.
-inline f32 tanh_rough(f32 x) { return std::bit_cast<f32>(std::bit_cast<u32>(std::tanh(x)) & 0xfffff000u); }
+inline f32 tanh_rough(f32 x) {
+  return std::bit_cast<f32>(std::bit_cast<u32>(std::tanh(x)) & 0xfffff000u);
+}
 
 }  // namespace ptx

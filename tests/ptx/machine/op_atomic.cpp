@@ -12,28 +12,84 @@ namespace ptx {
 namespace {
 
 // apply(old, b, c): the new value.
-struct Add { template <class T> static T apply(T a, T b, T) { return T(a + b); } };
-struct Min { template <class T> static T apply(T a, T b, T) { return std::min(a, b); } };
-struct Max { template <class T> static T apply(T a, T b, T) { return std::max(a, b); } };
-struct And { template <class T> static T apply(T a, T b, T) { return T(a & b); } };
-struct Or { template <class T> static T apply(T a, T b, T) { return T(a | b); } };
-struct Xor { template <class T> static T apply(T a, T b, T) { return T(a ^ b); } };
-struct Exch { template <class T> static T apply(T, T b, T) { return b; } };
-struct Cas { template <class T> static T apply(T a, T b, T c) { return a == b ? c : a; } };
-struct Inc { template <class T> static T apply(T a, T b, T) { return a >= b ? T(0) : T(a + 1); } };
-struct Dec { template <class T> static T apply(T a, T b, T) { return a == 0 || a > b ? b : T(a - 1); } };
+struct Add {
+  template <class T>
+  static T apply(T a, T b, T) {
+    return T(a + b);
+  }
+};
+struct Min {
+  template <class T>
+  static T apply(T a, T b, T) {
+    return std::min(a, b);
+  }
+};
+struct Max {
+  template <class T>
+  static T apply(T a, T b, T) {
+    return std::max(a, b);
+  }
+};
+struct And {
+  template <class T>
+  static T apply(T a, T b, T) {
+    return T(a & b);
+  }
+};
+struct Or {
+  template <class T>
+  static T apply(T a, T b, T) {
+    return T(a | b);
+  }
+};
+struct Xor {
+  template <class T>
+  static T apply(T a, T b, T) {
+    return T(a ^ b);
+  }
+};
+struct Exch {
+  template <class T>
+  static T apply(T, T b, T) {
+    return b;
+  }
+};
+struct Cas {
+  template <class T>
+  static T apply(T a, T b, T c) {
+    return a == b ? c : a;
+  }
+};
+struct Inc {
+  template <class T>
+  static T apply(T a, T b, T) {
+    return a >= b ? T(0) : T(a + 1);
+  }
+};
+struct Dec {
+  template <class T>
+  static T apply(T a, T b, T) {
+    return a == 0 || a > b ? b : T(a - 1);
+  }
+};
 
 template <class N>
-u16 add_half(u16 a, u16 b) { return N::narrow(N::wide(a) + N::wide(b)); }
+u16 add_half(u16 a, u16 b) {
+  return N::narrow(N::wide(a) + N::wide(b));
+}
 template <class N, bool kMax>
 u16 extreme_half(u16 a, u16 b) {
   const f32 x = N::wide(a), y = N::wide(b);
   return x != x ? b : y != y ? a : (x < y) != kMax ? a : b;
 }
 template <u16 (*kHalf)(u16, u16)>
-struct Half { static u16 apply(u16 a, u16 b, u16) { return kHalf(a, b); } };
+struct Half {
+  static u16 apply(u16 a, u16 b, u16) { return kHalf(a, b); }
+};
 template <u16 (*kHalf)(u16, u16)>
-struct HalfPair { static u32 apply(u32 a, u32 b, u32) { return pair_of(kHalf(low(a), low(b)), kHalf(high(a), high(b))); } };
+struct HalfPair {
+  static u32 apply(u32 a, u32 b, u32) { return pair_of(kHalf(low(a), low(b)), kHalf(high(a), high(b))); }
+};
 
 // o[0..] = old values, o[4..] or o[8..] = operands: count elements; o[12] = third operand (cas).
 constexpr u32 kOperands = 6, kThird = 12;
@@ -73,20 +129,29 @@ Handler signed_handler(Type t) {
 template <class N>
 Handler half_handler(std::string_view op, bool pair) {
   if (op == "add") return pair ? atomic<HalfPair<add_half<N>>, u32> : Handler(atomic<Half<add_half<N>>, u16>);
-  if (op == "min") return pair ? atomic<HalfPair<extreme_half<N, false>>, u32> : Handler(atomic<Half<extreme_half<N, false>>, u16>);
-  if (op == "max") return pair ? atomic<HalfPair<extreme_half<N, true>>, u32> : Handler(atomic<Half<extreme_half<N, true>>, u16>);
+  if (op == "min")
+    return pair ? atomic<HalfPair<extreme_half<N, false>>, u32> : Handler(atomic<Half<extreme_half<N, false>>, u16>);
+  if (op == "max")
+    return pair ? atomic<HalfPair<extreme_half<N, true>>, u32> : Handler(atomic<Half<extreme_half<N, true>>, u16>);
   return nullptr;
 }
 
 Handler handler(std::string_view op, Type t) {
   switch (t) {
-    case Type::kF16: return half_handler<F16>(op, false);
-    case Type::kF16x2: return half_handler<F16>(op, true);
-    case Type::kBF16: return half_handler<BF16>(op, false);
-    case Type::kBF16x2: return half_handler<BF16>(op, true);
-    case Type::kF32: return op == "add" ? Handler(atomic<Add, f32>) : op == "exch" ? Handler(atomic<Exch, f32>) : nullptr;
-    case Type::kF64: return op == "add" ? Handler(atomic<Add, f64>) : op == "exch" ? Handler(atomic<Exch, f64>) : nullptr;
-    default: break;
+    case Type::kF16:
+      return half_handler<F16>(op, false);
+    case Type::kF16x2:
+      return half_handler<F16>(op, true);
+    case Type::kBF16:
+      return half_handler<BF16>(op, false);
+    case Type::kBF16x2:
+      return half_handler<BF16>(op, true);
+    case Type::kF32:
+      return op == "add" ? Handler(atomic<Add, f32>) : op == "exch" ? Handler(atomic<Exch, f32>) : nullptr;
+    case Type::kF64:
+      return op == "add" ? Handler(atomic<Add, f64>) : op == "exch" ? Handler(atomic<Exch, f64>) : nullptr;
+    default:
+      break;
   }
   if (op == "cas") return unsigned_handler<Cas>(t);
   if (bytes_of(t) < 4) return nullptr;
@@ -130,7 +195,6 @@ void decode_atomic(Decoder& d) {
   if (d.inst.space == Space::kShared || d.inst.space == Space::kGeneric)
     d.code().shared_granule = std::min(d.code().shared_granule, bytes_of(t));
   d.code().has_cas |= swaps && d.inst.space != Space::kShared;
-  d.code().has_global_atomics |= d.inst.space != Space::kShared;
   d.emit();
 }
 

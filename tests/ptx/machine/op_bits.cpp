@@ -6,31 +6,81 @@
 namespace ptx {
 namespace {
 
-struct And { template <class T> static T apply(T a, T b) { return T(a & b); } };
-struct Or { template <class T> static T apply(T a, T b) { return T(a | b); } };
-struct Xor { template <class T> static T apply(T a, T b) { return T(a ^ b); } };
-struct Not { template <class T> static T apply(T a) { return T(~a); } };
-struct Cnot { template <class T> static T apply(T a) { return a == 0 ? T(1) : T(0); } };
+struct And {
+  template <class T>
+  static T apply(T a, T b) {
+    return T(a & b);
+  }
+};
+struct Or {
+  template <class T>
+  static T apply(T a, T b) {
+    return T(a | b);
+  }
+};
+struct Xor {
+  template <class T>
+  static T apply(T a, T b) {
+    return T(a ^ b);
+  }
+};
+struct Not {
+  template <class T>
+  static T apply(T a) {
+    return T(~a);
+  }
+};
+struct Cnot {
+  template <class T>
+  static T apply(T a) {
+    return a == 0 ? T(1) : T(0);
+  }
+};
 
 template <class T>
 inline constexpr u32 kBits = 8 * sizeof(T);
 
 // Counts beyond the width shift everything out.
-struct Shl { template <class T> static T apply(T a, u32 n) { return n >= kBits<T> ? T(0) : T(a << n); } };
+struct Shl {
+  template <class T>
+  static T apply(T a, u32 n) {
+    return n >= kBits<T> ? T(0) : T(a << n);
+  }
+};
 struct Shr {
   template <class T>
   static T apply(T a, u32 n) {
-    if constexpr (std::is_signed_v<T>) return T(a >> (n >= kBits<T> ? kBits<T> - 1 : n));
-    else return n >= kBits<T> ? T(0) : T(a >> n);
+    if constexpr (std::is_signed_v<T>)
+      return T(a >> (n >= kBits<T> ? kBits<T> - 1 : n));
+    else
+      return n >= kBits<T> ? T(0) : T(a >> n);
   }
 };
-struct FunnelLeftWrap { static u32 apply(u32 a, u32 b, u32 n) { return u32((u64(b) << 32 | a) << (n & 31) >> 32); } };
-struct FunnelRightWrap { static u32 apply(u32 a, u32 b, u32 n) { return u32((u64(b) << 32 | a) >> (n & 31)); } };
-struct FunnelLeftClamp { static u32 apply(u32 a, u32 b, u32 n) { return n >= 32 ? a : FunnelLeftWrap::apply(a, b, n); } };
-struct FunnelRightClamp { static u32 apply(u32 a, u32 b, u32 n) { return n >= 32 ? b : FunnelRightWrap::apply(a, b, n); } };
+struct FunnelLeftWrap {
+  static u32 apply(u32 a, u32 b, u32 n) { return u32((u64(b) << 32 | a) << (n & 31) >> 32); }
+};
+struct FunnelRightWrap {
+  static u32 apply(u32 a, u32 b, u32 n) { return u32((u64(b) << 32 | a) >> (n & 31)); }
+};
+struct FunnelLeftClamp {
+  static u32 apply(u32 a, u32 b, u32 n) { return n >= 32 ? a : FunnelLeftWrap::apply(a, b, n); }
+};
+struct FunnelRightClamp {
+  static u32 apply(u32 a, u32 b, u32 n) { return n >= 32 ? b : FunnelRightWrap::apply(a, b, n); }
+};
 
-struct Popc { template <class T> static u32 apply(T a) { return u32(std::popcount(a)); } };
-struct Clz { template <class T> static u32 apply(T a) { return u32(std::countl_zero(a)); } };
+struct Popc {
+  template <class T>
+  static u32 apply(T a) {
+    return u32(std::popcount(a));
+  }
+};
+struct Clz {
+  template <class T>
+  static u32 apply(T a) {
+    return u32(std::countl_zero(a));
+  }
+};
 template <bool kShift>
 struct Bfind {
   template <class T>
@@ -89,7 +139,9 @@ struct Bmsk {
   }
 };
 template <bool kClamp>
-struct BmskMode { static u32 apply(u32 a, u32 b) { return Bmsk::apply(a, b, kClamp); } };
+struct BmskMode {
+  static u32 apply(u32 a, u32 b) { return Bmsk::apply(a, b, kClamp); }
+};
 template <bool kClamp>
 struct Szext {
   static s32 apply(s32 a, u32 n) {
@@ -113,13 +165,17 @@ u32 permuted(u32 a, u32 b, u32 selector) {
   }
   return result;
 }
-struct Prmt { static u32 apply(u32 a, u32 b, u32 s) { return permuted(a, b, s); } };
+struct Prmt {
+  static u32 apply(u32 a, u32 b, u32 s) { return permuted(a, b, s); }
+};
 /// Selectors of the modes f4e, b4e, rc8, ecl, ecr, rc16, by the two low bits of the operand.
 constexpr u32 kPrmtModes[6][4] = {{0x3210, 0x4321, 0x5432, 0x6543}, {0x5670, 0x6701, 0x7012, 0x0123},
                                   {0x0000, 0x1111, 0x2222, 0x3333}, {0x3210, 0x3211, 0x3222, 0x3333},
                                   {0x0000, 0x1110, 0x2210, 0x3210}, {0x1010, 0x3232, 0x1010, 0x3232}};
 template <int kMode>
-struct PrmtMode { static u32 apply(u32 a, u32 b, u32 s) { return permuted(a, b, kPrmtModes[kMode][s & 3]); } };
+struct PrmtMode {
+  static u32 apply(u32 a, u32 b, u32 s) { return permuted(a, b, kPrmtModes[kMode][s & 3]); }
+};
 
 void lop3(Warp& w, const Inst& i) {
   const u32 *const a = w.at<u32>(i.o[1]), *const b = w.at<u32>(i.o[2]), *const c = w.at<u32>(i.o[3]);
@@ -141,7 +197,9 @@ void predicate_logic(Warp& w, const Inst& i) {
 
 template <class F>
 Handler two(Type t) {
-  return bytes_of(t) == 2 ? binary<F, u16, u16, u16> : bytes_of(t) == 4 ? binary<F, u32, u32, u32> : binary<F, u64, u64, u64>;
+  return bytes_of(t) == 2   ? binary<F, u16, u16, u16>
+         : bytes_of(t) == 4 ? binary<F, u32, u32, u32>
+                            : binary<F, u64, u64, u64>;
 }
 template <class F>
 Handler one(Type t) {
@@ -179,9 +237,18 @@ void decode_shift(Decoder& d) {
   d.use(1, d.operand(1), t);
   d.use(2, d.operand(2), Type::kU32);
   const u32 bytes = bytes_of(t);
-  if (d.name() == "shl") d.inst.run = bytes == 2 ? binary<Shl, u16, u16, u32> : bytes == 4 ? binary<Shl, u32, u32, u32> : binary<Shl, u64, u64, u32>;
-  else if (is_signed(t)) d.inst.run = bytes == 2 ? binary<Shr, s16, s16, u32> : bytes == 4 ? binary<Shr, s32, s32, u32> : binary<Shr, s64, s64, u32>;
-  else d.inst.run = bytes == 2 ? binary<Shr, u16, u16, u32> : bytes == 4 ? binary<Shr, u32, u32, u32> : binary<Shr, u64, u64, u32>;
+  if (d.name() == "shl")
+    d.inst.run = bytes == 2   ? binary<Shl, u16, u16, u32>
+                 : bytes == 4 ? binary<Shl, u32, u32, u32>
+                              : binary<Shl, u64, u64, u32>;
+  else if (is_signed(t))
+    d.inst.run = bytes == 2   ? binary<Shr, s16, s16, u32>
+                 : bytes == 4 ? binary<Shr, s32, s32, u32>
+                              : binary<Shr, s64, s64, u32>;
+  else
+    d.inst.run = bytes == 2   ? binary<Shr, u16, u16, u32>
+                 : bytes == 4 ? binary<Shr, u32, u32, u32>
+                              : binary<Shr, u64, u64, u32>;
   d.emit();
 }
 
@@ -191,8 +258,12 @@ void decode_funnel(Decoder& d) {
   const bool wrap = d.take("wrap");
   if (!wrap && !d.take("clamp")) d.unsupported();
   d.all(4, d.type());
-  if (wrap) d.inst.run = left ? Handler(ternary<FunnelLeftWrap, u32, u32, u32, u32>) : ternary<FunnelRightWrap, u32, u32, u32, u32>;
-  else d.inst.run = left ? Handler(ternary<FunnelLeftClamp, u32, u32, u32, u32>) : ternary<FunnelRightClamp, u32, u32, u32, u32>;
+  if (wrap)
+    d.inst.run =
+        left ? Handler(ternary<FunnelLeftWrap, u32, u32, u32, u32>) : ternary<FunnelRightWrap, u32, u32, u32, u32>;
+  else
+    d.inst.run =
+        left ? Handler(ternary<FunnelLeftClamp, u32, u32, u32, u32>) : ternary<FunnelRightClamp, u32, u32, u32, u32>;
   d.emit();
 }
 
@@ -203,12 +274,18 @@ void decode_count(Decoder& d) {
   d.expect_size(2);
   d.define(0, d.operand(0), Type::kU32);
   d.use(1, d.operand(1), t);
-  if (d.name() == "popc") d.inst.run = is_long ? unary<Popc, u32, u64> : unary<Popc, u32, u32>;
-  else if (d.name() == "clz") d.inst.run = is_long ? unary<Clz, u32, u64> : unary<Clz, u32, u32>;
-  else if (is_signed(t) && is_long) d.inst.run = shift ? Handler(unary<Bfind<true>, u32, s64>) : unary<Bfind<false>, u32, s64>;
-  else if (is_signed(t)) d.inst.run = shift ? Handler(unary<Bfind<true>, u32, s32>) : unary<Bfind<false>, u32, s32>;
-  else if (is_long) d.inst.run = shift ? Handler(unary<Bfind<true>, u32, u64>) : unary<Bfind<false>, u32, u64>;
-  else d.inst.run = shift ? Handler(unary<Bfind<true>, u32, u32>) : unary<Bfind<false>, u32, u32>;
+  if (d.name() == "popc")
+    d.inst.run = is_long ? unary<Popc, u32, u64> : unary<Popc, u32, u32>;
+  else if (d.name() == "clz")
+    d.inst.run = is_long ? unary<Clz, u32, u64> : unary<Clz, u32, u32>;
+  else if (is_signed(t) && is_long)
+    d.inst.run = shift ? Handler(unary<Bfind<true>, u32, s64>) : unary<Bfind<false>, u32, s64>;
+  else if (is_signed(t))
+    d.inst.run = shift ? Handler(unary<Bfind<true>, u32, s32>) : unary<Bfind<false>, u32, s32>;
+  else if (is_long)
+    d.inst.run = shift ? Handler(unary<Bfind<true>, u32, u64>) : unary<Bfind<false>, u32, u64>;
+  else
+    d.inst.run = shift ? Handler(unary<Bfind<true>, u32, u32>) : unary<Bfind<false>, u32, u32>;
   d.emit();
 }
 
@@ -227,9 +304,12 @@ void decode_field(Decoder& d) {
   d.use(1, d.operand(1), t);
   if (inserts) d.use(2, d.operand(2), t);
   for (u32 k = inserts ? 3 : 2; k < d.size(); ++k) d.use(k, d.operand(k), Type::kU32);
-  if (inserts) d.inst.run = is_long ? quaternary<Bfi, u64, u64, u64, u32> : quaternary<Bfi, u32, u32, u32, u32>;
-  else if (is_signed(t)) d.inst.run = is_long ? ternary<Bfe, s64, s64, u32, u32> : ternary<Bfe, s32, s32, u32, u32>;
-  else d.inst.run = is_long ? ternary<Bfe, u64, u64, u32, u32> : ternary<Bfe, u32, u32, u32, u32>;
+  if (inserts)
+    d.inst.run = is_long ? quaternary<Bfi, u64, u64, u64, u32> : quaternary<Bfi, u32, u32, u32, u32>;
+  else if (is_signed(t))
+    d.inst.run = is_long ? ternary<Bfe, s64, s64, u32, u32> : ternary<Bfe, s32, s32, u32, u32>;
+  else
+    d.inst.run = is_long ? ternary<Bfe, u64, u64, u32, u32> : ternary<Bfe, u32, u32, u32, u32>;
   d.emit();
 }
 
@@ -238,17 +318,21 @@ void decode_mask(Decoder& d) {
   if (!clamp && !d.take("wrap")) d.unsupported();
   const Type t = d.type();
   d.all(3, t);
-  if (d.name() == "bmsk") d.inst.run = clamp ? Handler(binary<BmskMode<true>, u32, u32, u32>) : binary<BmskMode<false>, u32, u32, u32>;
-  else if (is_signed(t)) d.inst.run = clamp ? Handler(binary<Szext<true>, s32, s32, u32>) : binary<Szext<false>, s32, s32, u32>;
-  else d.inst.run = clamp ? Handler(binary<Szext<true>, u32, u32, u32>) : binary<Szext<false>, u32, u32, u32>;
+  if (d.name() == "bmsk")
+    d.inst.run = clamp ? Handler(binary<BmskMode<true>, u32, u32, u32>) : binary<BmskMode<false>, u32, u32, u32>;
+  else if (is_signed(t))
+    d.inst.run = clamp ? Handler(binary<Szext<true>, s32, s32, u32>) : binary<Szext<false>, s32, s32, u32>;
+  else
+    d.inst.run = clamp ? Handler(binary<Szext<true>, u32, u32, u32>) : binary<Szext<false>, u32, u32, u32>;
   d.emit();
 }
 
 void decode_prmt(Decoder& d) {
   static constexpr std::string_view modes[] = {"f4e", "b4e", "rc8", "ecl", "ecr", "rc16"};
   static constexpr Handler handlers[] = {
-      ternary<PrmtMode<0>, u32, u32, u32, u32>, ternary<PrmtMode<1>, u32, u32, u32, u32>, ternary<PrmtMode<2>, u32, u32, u32, u32>,
-      ternary<PrmtMode<3>, u32, u32, u32, u32>, ternary<PrmtMode<4>, u32, u32, u32, u32>, ternary<PrmtMode<5>, u32, u32, u32, u32>};
+      ternary<PrmtMode<0>, u32, u32, u32, u32>, ternary<PrmtMode<1>, u32, u32, u32, u32>,
+      ternary<PrmtMode<2>, u32, u32, u32, u32>, ternary<PrmtMode<3>, u32, u32, u32, u32>,
+      ternary<PrmtMode<4>, u32, u32, u32, u32>, ternary<PrmtMode<5>, u32, u32, u32, u32>};
   d.all(4, d.type());
   const int mode = d.take_any(modes);
   d.inst.run = mode < 0 ? ternary<Prmt, u32, u32, u32, u32> : handlers[mode];
@@ -268,11 +352,12 @@ void decode_lop3(Decoder& d) {
 }  // namespace
 
 std::span<const DecodeEntry> bit_decoders() {
-  static constexpr DecodeEntry entries[] = {
-      {"and", decode_logic},  {"or", decode_logic},   {"xor", decode_logic}, {"not", decode_not},   {"cnot", decode_not},
-      {"shl", decode_shift},  {"shr", decode_shift},  {"shf", decode_funnel}, {"popc", decode_count}, {"clz", decode_count},
-      {"bfind", decode_count}, {"brev", decode_brev}, {"bfe", decode_field}, {"bfi", decode_field}, {"bmsk", decode_mask},
-      {"szext", decode_mask}, {"prmt", decode_prmt},  {"lop3", decode_lop3}};
+  static constexpr DecodeEntry entries[] = {{"and", decode_logic},  {"or", decode_logic},    {"xor", decode_logic},
+                                            {"not", decode_not},    {"cnot", decode_not},    {"shl", decode_shift},
+                                            {"shr", decode_shift},  {"shf", decode_funnel},  {"popc", decode_count},
+                                            {"clz", decode_count},  {"bfind", decode_count}, {"brev", decode_brev},
+                                            {"bfe", decode_field},  {"bfi", decode_field},   {"bmsk", decode_mask},
+                                            {"szext", decode_mask}, {"prmt", decode_prmt},   {"lop3", decode_lop3}};
   return entries;
 }
 

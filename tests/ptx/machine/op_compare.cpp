@@ -8,26 +8,40 @@ namespace ptx {
 namespace {
 
 enum Relation : u8 { kEq, kNe, kLt, kLe, kGt, kGe, kEqu, kNeu, kLtu, kLeu, kGtu, kGeu, kNum, kNan };
-constexpr std::string_view kRelations[] = {"eq", "ne", "lt", "le", "gt", "ge", "equ", "neu", "ltu", "leu", "gtu", "geu",
-                                           "num", "nan", "lo", "ls", "hi", "hs"};
+constexpr std::string_view kRelations[] = {"eq",  "ne",  "lt",  "le",  "gt",  "ge", "equ", "neu", "ltu",
+                                           "leu", "gtu", "geu", "num", "nan", "lo", "ls",  "hi",  "hs"};
 
 template <u8 kRelation, class T>
 inline bool holds(T a, T b) {
   constexpr bool floating = std::is_floating_point_v<T>;
-  if constexpr (kRelation == kEq) return a == b;
-  else if constexpr (kRelation == kNe) return floating ? a < b || a > b : a != b;
-  else if constexpr (kRelation == kLt) return a < b;
-  else if constexpr (kRelation == kLe) return a <= b;
-  else if constexpr (kRelation == kGt) return a > b;
-  else if constexpr (kRelation == kGe) return a >= b;
-  else if constexpr (kRelation == kEqu) return !(a < b || a > b);
-  else if constexpr (kRelation == kNeu) return a != b;
-  else if constexpr (kRelation == kLtu) return !(a >= b);
-  else if constexpr (kRelation == kLeu) return !(a > b);
-  else if constexpr (kRelation == kGtu) return !(a <= b);
-  else if constexpr (kRelation == kGeu) return !(a < b);
-  else if constexpr (kRelation == kNum) return a == a && b == b;
-  else return a != a || b != b;
+  if constexpr (kRelation == kEq)
+    return a == b;
+  else if constexpr (kRelation == kNe)
+    return floating ? a < b || a > b : a != b;
+  else if constexpr (kRelation == kLt)
+    return a < b;
+  else if constexpr (kRelation == kLe)
+    return a <= b;
+  else if constexpr (kRelation == kGt)
+    return a > b;
+  else if constexpr (kRelation == kGe)
+    return a >= b;
+  else if constexpr (kRelation == kEqu)
+    return !(a < b || a > b);
+  else if constexpr (kRelation == kNeu)
+    return a != b;
+  else if constexpr (kRelation == kLtu)
+    return !(a >= b);
+  else if constexpr (kRelation == kLeu)
+    return !(a > b);
+  else if constexpr (kRelation == kGtu)
+    return !(a <= b);
+  else if constexpr (kRelation == kGeu)
+    return !(a < b);
+  else if constexpr (kRelation == kNum)
+    return a == a && b == b;
+  else
+    return a != a || b != b;
 }
 
 enum Combine : u8 { kPlain, kWithAnd, kWithOr, kWithXor };
@@ -55,25 +69,41 @@ u32 compare(const T* a, const T* b) {
 template <class T>
 u32 compare(u8 relation, const T* a, const T* b) {
   switch (relation) {
-    case kEq: return compare<T, kEq>(a, b);
-    case kNe: return compare<T, kNe>(a, b);
-    case kLt: return compare<T, kLt>(a, b);
-    case kLe: return compare<T, kLe>(a, b);
-    case kGt: return compare<T, kGt>(a, b);
-    case kGe: return compare<T, kGe>(a, b);
-    default: break;
+    case kEq:
+      return compare<T, kEq>(a, b);
+    case kNe:
+      return compare<T, kNe>(a, b);
+    case kLt:
+      return compare<T, kLt>(a, b);
+    case kLe:
+      return compare<T, kLe>(a, b);
+    case kGt:
+      return compare<T, kGt>(a, b);
+    case kGe:
+      return compare<T, kGe>(a, b);
+    default:
+      break;
   }
   if constexpr (std::is_floating_point_v<T>) {
     switch (relation) {
-      case kEqu: return compare<T, kEqu>(a, b);
-      case kNeu: return compare<T, kNeu>(a, b);
-      case kLtu: return compare<T, kLtu>(a, b);
-      case kLeu: return compare<T, kLeu>(a, b);
-      case kGtu: return compare<T, kGtu>(a, b);
-      case kGeu: return compare<T, kGeu>(a, b);
-      case kNum: return compare<T, kNum>(a, b);
-      case kNan: return compare<T, kNan>(a, b);
-      default: break;
+      case kEqu:
+        return compare<T, kEqu>(a, b);
+      case kNeu:
+        return compare<T, kNeu>(a, b);
+      case kLtu:
+        return compare<T, kLtu>(a, b);
+      case kLeu:
+        return compare<T, kLeu>(a, b);
+      case kGtu:
+        return compare<T, kGtu>(a, b);
+      case kGeu:
+        return compare<T, kGeu>(a, b);
+      case kNum:
+        return compare<T, kNum>(a, b);
+      case kNan:
+        return compare<T, kNan>(a, b);
+      default:
+        break;
     }
   }
   return 0;
@@ -87,17 +117,44 @@ const To* converted(Warp& w, u32 operand, To* buffer) {
   return buffer;
 }
 
-inline s32 widen_signed(u32 x) { return s32(s16(x)); }
-inline u32 widen(u32 x) { return x & 0xffff; }
-inline f32 flush(u32 x) { return flushed(std::bit_cast<f32>(x)); }
-inline f32 low_half(u32 x) { return F16::wide(low(x)); }
-inline f32 high_half(u32 x) { return F16::wide(high(x)); }
-inline f32 low_brain(u32 x) { return BF16::wide(low(x)); }
-inline f32 high_brain(u32 x) { return BF16::wide(high(x)); }
+inline s32 widen_signed(u32 x) {
+  return s32(s16(x));
+}
+inline u32 widen(u32 x) {
+  return x & 0xffff;
+}
+inline f32 flush(u32 x) {
+  return flushed(std::bit_cast<f32>(x));
+}
+inline f32 low_half(u32 x) {
+  return F16::wide(low(x));
+}
+inline f32 high_half(u32 x) {
+  return F16::wide(high(x));
+}
+inline f32 low_brain(u32 x) {
+  return BF16::wide(low(x));
+}
+inline f32 high_brain(u32 x) {
+  return BF16::wide(high(x));
+}
 
 /// What the operands of a comparison are; kLow... take one half of a register.
-enum Operands : u8 { kSigned16, kUnsigned16, kSigned32, kUnsigned32, kSigned64, kUnsigned64, kFloat, kFloatFtz, kDouble,
-                     kLowHalf, kHighHalf, kLowBrain, kHighBrain };
+enum Operands : u8 {
+  kSigned16,
+  kUnsigned16,
+  kSigned32,
+  kUnsigned32,
+  kSigned64,
+  kUnsigned64,
+  kFloat,
+  kFloatFtz,
+  kDouble,
+  kLowHalf,
+  kHighHalf,
+  kLowBrain,
+  kHighBrain
+};
 
 template <class To, To (*kConvert)(u32)>
 u32 compare_converted(Warp& w, const Inst& i, u8 relation) {
@@ -112,19 +169,32 @@ u32 compare_plain(Warp& w, const Inst& i, u8 relation) {
 
 u32 compare(Warp& w, const Inst& i, Operands operands, u8 relation) {
   switch (operands) {
-    case kSigned16: return compare_converted<s32, widen_signed>(w, i, relation);
-    case kUnsigned16: return compare_converted<u32, widen>(w, i, relation);
-    case kSigned32: return compare_plain<s32>(w, i, relation);
-    case kUnsigned32: return compare_plain<u32>(w, i, relation);
-    case kSigned64: return compare_plain<s64>(w, i, relation);
-    case kUnsigned64: return compare_plain<u64>(w, i, relation);
-    case kFloat: return compare_plain<f32>(w, i, relation);
-    case kFloatFtz: return compare_converted<f32, flush>(w, i, relation);
-    case kDouble: return compare_plain<f64>(w, i, relation);
-    case kLowHalf: return compare_converted<f32, low_half>(w, i, relation);
-    case kHighHalf: return compare_converted<f32, high_half>(w, i, relation);
-    case kLowBrain: return compare_converted<f32, low_brain>(w, i, relation);
-    default: return compare_converted<f32, high_brain>(w, i, relation);
+    case kSigned16:
+      return compare_converted<s32, widen_signed>(w, i, relation);
+    case kUnsigned16:
+      return compare_converted<u32, widen>(w, i, relation);
+    case kSigned32:
+      return compare_plain<s32>(w, i, relation);
+    case kUnsigned32:
+      return compare_plain<u32>(w, i, relation);
+    case kSigned64:
+      return compare_plain<s64>(w, i, relation);
+    case kUnsigned64:
+      return compare_plain<u64>(w, i, relation);
+    case kFloat:
+      return compare_plain<f32>(w, i, relation);
+    case kFloatFtz:
+      return compare_converted<f32, flush>(w, i, relation);
+    case kDouble:
+      return compare_plain<f64>(w, i, relation);
+    case kLowHalf:
+      return compare_converted<f32, low_half>(w, i, relation);
+    case kHighHalf:
+      return compare_converted<f32, high_half>(w, i, relation);
+    case kLowBrain:
+      return compare_converted<f32, low_brain>(w, i, relation);
+    default:
+      return compare_converted<f32, high_brain>(w, i, relation);
   }
 }
 
@@ -187,18 +257,30 @@ void take_relation(Decoder& d) {
 Operands operands_of(Decoder& d, Type t, bool ftz) {
   const bool signs = is_signed(t);
   switch (t) {
-    case Type::kF32: return ftz ? kFloatFtz : kFloat;
-    case Type::kF64: return kDouble;
-    case Type::kF16: case Type::kF16x2: return kLowHalf;
-    case Type::kBF16: case Type::kBF16x2: return kLowBrain;
-    case Type::kPred: d.unsupported();
-    default: break;
+    case Type::kF32:
+      return ftz ? kFloatFtz : kFloat;
+    case Type::kF64:
+      return kDouble;
+    case Type::kF16:
+    case Type::kF16x2:
+      return kLowHalf;
+    case Type::kBF16:
+    case Type::kBF16x2:
+      return kLowBrain;
+    case Type::kPred:
+      d.unsupported();
+    default:
+      break;
   }
   switch (bytes_of(t)) {
-    case 2: return signs ? kSigned16 : kUnsigned16;
-    case 4: return signs ? kSigned32 : kUnsigned32;
-    case 8: return signs ? kSigned64 : kUnsigned64;
-    default: d.unsupported();
+    case 2:
+      return signs ? kSigned16 : kUnsigned16;
+    case 4:
+      return signs ? kSigned32 : kUnsigned32;
+    case 8:
+      return signs ? kSigned64 : kUnsigned64;
+    default:
+      d.unsupported();
   }
 }
 
@@ -231,12 +313,27 @@ void decode_set(Decoder& d) {
   d.define(0, d.operand(0), result);
   const bool pair = t == Type::kF16x2 || t == Type::kBF16x2;
   switch (result) {
-    case Type::kU32: case Type::kS32: d.inst.immediate = pair ? 0xffffu : ~0u; break;
-    case Type::kF32: d.inst.immediate = 0x3f800000u; break;
-    case Type::kF16: case Type::kF16x2: d.inst.immediate = F16::kOne; break;
-    case Type::kBF16: case Type::kBF16x2: d.inst.immediate = BF16::kOne; break;
-    case Type::kU16: case Type::kS16: d.inst.immediate = 0xffffu; break;
-    default: d.unsupported();
+    case Type::kU32:
+    case Type::kS32:
+      d.inst.immediate = pair ? 0xffffu : ~0u;
+      break;
+    case Type::kF32:
+      d.inst.immediate = 0x3f800000u;
+      break;
+    case Type::kF16:
+    case Type::kF16x2:
+      d.inst.immediate = F16::kOne;
+      break;
+    case Type::kBF16:
+    case Type::kBF16x2:
+      d.inst.immediate = BF16::kOne;
+      break;
+    case Type::kU16:
+    case Type::kS16:
+      d.inst.immediate = 0xffffu;
+      break;
+    default:
+      d.unsupported();
   }
   d.inst.offset = pair ? 1 : 0;
   d.inst.run = set_value;
@@ -264,9 +361,12 @@ void decode_slct(Decoder& d) {
   d.use(2, d.operand(2), t);
   d.use(3, d.operand(3), sign);
   const bool is_long = bytes_of(t) == 8;
-  if (sign == Type::kF32) d.inst.run = is_long ? select_by_sign<u64, f32> : select_by_sign<u32, f32>;
-  else if (sign == Type::kS32) d.inst.run = is_long ? select_by_sign<u64, s32> : select_by_sign<u32, s32>;
-  else d.unsupported();
+  if (sign == Type::kF32)
+    d.inst.run = is_long ? select_by_sign<u64, f32> : select_by_sign<u32, f32>;
+  else if (sign == Type::kS32)
+    d.inst.run = is_long ? select_by_sign<u64, s32> : select_by_sign<u32, s32>;
+  else
+    d.unsupported();
   d.inst.kind = Class::kCompare;
   d.emit();
 }

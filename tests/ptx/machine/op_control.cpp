@@ -34,11 +34,14 @@ void decode_end(Decoder& d) {
   d.take("uni");
   d.inst.kind = Class::kControl;
   const std::string& name = d.name();
-  d.inst.flow = name == "ret" && !d.code().is_entry ? Flow::kReturn : name == "ret" || name == "exit" ? Flow::kExit : Flow::kTrap;
+  d.inst.flow = name == "ret" && !d.code().is_entry ? Flow::kReturn
+                : name == "ret" || name == "exit"   ? Flow::kExit
+                                                    : Flow::kTrap;
   d.emit();
 }
 
-// ---- calls ------------------------------------------------------------------------------------------------------------
+// ---- calls
+// ------------------------------------------------------------------------------------------------------------
 
 std::vector<Copy> places(Decoder& d, const Operand& list, bool results) {
   std::vector<Copy> copies;
@@ -74,7 +77,8 @@ void decode_call(Decoder& d) {
   d.emit();
 }
 
-// ---- barriers: o[0] = barrier, o[1] = threads, o[2] = predicate, o[3] = result ------------------------------------------
+// ---- barriers: o[0] = barrier, o[1] = threads, o[2] = predicate, o[3] = result
+// ------------------------------------------
 
 void decode_barrier(Decoder& d) {
   d.take("cta");
@@ -109,7 +113,9 @@ void decode_barrier(Decoder& d) {
   d.emit();
 }
 
-void run_fence(Warp& w, const Inst&) { fence_global(w); }
+void run_fence(Warp& w, const Inst&) {
+  fence_global(w);
+}
 
 void decode_fence(Decoder& d) {
   d.inst.kind = Class::kControl;
@@ -122,7 +128,8 @@ void decode_fence(Decoder& d) {
 }
 
 void decode_nothing(Decoder& d) {
-  for (const std::string_view word : {"u32", "launch_dependents", "wait", "inc", "dec", "sync", "aligned"}) d.take(word);
+  for (const std::string_view word : {"u32", "launch_dependents", "wait", "inc", "dec", "sync", "aligned"})
+    d.take(word);
   d.inst.kind = Class::kControl;
   d.inst.run = do_nothing;
   d.emit();
@@ -131,11 +138,20 @@ void decode_nothing(Decoder& d) {
 }  // namespace
 
 std::span<const DecodeEntry> control_decoders() {
-  static constexpr DecodeEntry entries[] = {
-      {"bra", decode_bra},         {"brx", decode_brx},           {"ret", decode_end},    {"exit", decode_end},
-      {"trap", decode_end},        {"call", decode_call},         {"bar", decode_barrier}, {"barrier", decode_barrier},
-      {"membar", decode_fence},    {"fence", decode_fence},       {"nanosleep", decode_nothing},
-      {"griddepcontrol", decode_nothing}, {"setmaxnreg", decode_nothing}, {"pmevent", decode_nothing}};
+  static constexpr DecodeEntry entries[] = {{"bra", decode_bra},
+                                            {"brx", decode_brx},
+                                            {"ret", decode_end},
+                                            {"exit", decode_end},
+                                            {"trap", decode_end},
+                                            {"call", decode_call},
+                                            {"bar", decode_barrier},
+                                            {"barrier", decode_barrier},
+                                            {"membar", decode_fence},
+                                            {"fence", decode_fence},
+                                            {"nanosleep", decode_nothing},
+                                            {"griddepcontrol", decode_nothing},
+                                            {"setmaxnreg", decode_nothing},
+                                            {"pmevent", decode_nothing}};
   return entries;
 }
 

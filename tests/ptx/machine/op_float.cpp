@@ -11,21 +11,81 @@
 namespace ptx {
 namespace {
 
-struct Add { template <class T> static T apply(T a, T b) { return a + b; } };
-struct Sub { template <class T> static T apply(T a, T b) { return a - b; } };
-struct Mul { template <class T> static T apply(T a, T b) { return a * b; } };
-struct Div { template <class T> static T apply(T a, T b) { return a / b; } };
-struct Fma { template <class T> static T apply(T a, T b, T c) { return std::fma(a, b, c); } };
-struct Neg { template <class T> static T apply(T a) { return -a; } };
-struct Abs { template <class T> static T apply(T a) { return std::fabs(a); } };
-struct Rcp { template <class T> static T apply(T a) { return T(1) / a; } };
-struct Sqrt { template <class T> static T apply(T a) { return std::sqrt(a); } };
-struct Rsqrt { template <class T> static T apply(T a) { return T(1) / std::sqrt(a); } };
-struct Sin { static f32 apply(f32 a) { return std::sin(a); } };
-struct Cos { static f32 apply(f32 a) { return std::cos(a); } };
-struct Lg2 { static f32 apply(f32 a) { return std::log2(a); } };
-struct Ex2 { static f32 apply(f32 a) { return exp2_fast(a); } };
-struct Tanh { static f32 apply(f32 a) { return tanh_rough(a); } };
+struct Add {
+  template <class T>
+  static T apply(T a, T b) {
+    return a + b;
+  }
+};
+struct Sub {
+  template <class T>
+  static T apply(T a, T b) {
+    return a - b;
+  }
+};
+struct Mul {
+  template <class T>
+  static T apply(T a, T b) {
+    return a * b;
+  }
+};
+struct Div {
+  template <class T>
+  static T apply(T a, T b) {
+    return a / b;
+  }
+};
+struct Fma {
+  template <class T>
+  static T apply(T a, T b, T c) {
+    return std::fma(a, b, c);
+  }
+};
+struct Neg {
+  template <class T>
+  static T apply(T a) {
+    return -a;
+  }
+};
+struct Abs {
+  template <class T>
+  static T apply(T a) {
+    return std::fabs(a);
+  }
+};
+struct Rcp {
+  template <class T>
+  static T apply(T a) {
+    return T(1) / a;
+  }
+};
+struct Sqrt {
+  template <class T>
+  static T apply(T a) {
+    return std::sqrt(a);
+  }
+};
+struct Rsqrt {
+  template <class T>
+  static T apply(T a) {
+    return T(1) / std::sqrt(a);
+  }
+};
+struct Sin {
+  static f32 apply(f32 a) { return std::sin(a); }
+};
+struct Cos {
+  static f32 apply(f32 a) { return std::cos(a); }
+};
+struct Lg2 {
+  static f32 apply(f32 a) { return std::log2(a); }
+};
+struct Ex2 {
+  static f32 apply(f32 a) { return exp2_fast(a); }
+};
+struct Tanh {
+  static f32 apply(f32 a) { return tanh_rough(a); }
+};
 
 template <class T>
 using BitsOf = std::conditional_t<sizeof(T) == 4, u32, u64>;
@@ -58,12 +118,27 @@ struct XorSign {
     return std::bit_cast<f32>((std::bit_cast<u32>(M::apply(std::fabs(a), std::fabs(b))) & 0x7fffffffu) | sign);
   }
 };
-struct Copysign { template <class T> static T apply(T sign, T value) { return std::copysign(value, sign); } };
+struct Copysign {
+  template <class T>
+  static T apply(T sign, T value) {
+    return std::copysign(value, sign);
+  }
+};
 
 template <class F>
-struct Ftz { template <class... A> static f32 apply(A... a) { return flushed(F::apply(flushed(a)...)); } };
+struct Ftz {
+  template <class... A>
+  static f32 apply(A... a) {
+    return flushed(F::apply(flushed(a)...));
+  }
+};
 template <class F>
-struct Sat { template <class A, class... B> static A apply(A a, B... b) { return saturated(F::apply(a, b...)); } };
+struct Sat {
+  template <class A, class... B>
+  static A apply(A a, B... b) {
+    return saturated(F::apply(a, b...));
+  }
+};
 /// Both halves of a register of 64 bits.
 template <class F>
 struct Both {
@@ -94,7 +169,8 @@ Handler two(const Form& f) {
 }
 Handler fused(const Form& f) {
   if (f.type == Type::kF64) return ternary<Fma, f64, f64, f64, f64>;
-  if (f.type == Type::kF32x2) return f.ftz ? ternary<Both<Ftz<Fma>>, u64, u64, u64, u64> : ternary<Both<Fma>, u64, u64, u64, u64>;
+  if (f.type == Type::kF32x2)
+    return f.ftz ? ternary<Both<Ftz<Fma>>, u64, u64, u64, u64> : ternary<Both<Fma>, u64, u64, u64, u64>;
   if (f.sat) return f.ftz ? ternary<Sat<Ftz<Fma>>, f32, f32, f32, f32> : ternary<Sat<Fma>, f32, f32, f32, f32>;
   return f.ftz ? Handler(ternary<Ftz<Fma>, f32, f32, f32, f32>) : ternary<Fma, f32, f32, f32, f32>;
 }
@@ -136,9 +212,14 @@ void decode_function(Decoder& d) {
   const int rounding = approx ? FE_TONEAREST : take_rounding(d);
   const Form form = take_form(d);
   if (form.sat || (form.type == Type::kF64 && (name != "rcp" && name != "sqrt" && name != "rsqrt"))) d.unsupported();
-  const Handler run = name == "rcp" ? one<Rcp>(form) : name == "sqrt" ? one<Sqrt>(form) : name == "rsqrt" ? one<Rsqrt>(form)
-                    : name == "sin" ? single<Sin>(form) : name == "cos" ? single<Cos>(form)
-                    : name == "lg2" ? single<Lg2>(form) : name == "ex2" ? single<Ex2>(form) : single<Tanh>(form);
+  const Handler run = name == "rcp"     ? one<Rcp>(form)
+                      : name == "sqrt"  ? one<Sqrt>(form)
+                      : name == "rsqrt" ? one<Rsqrt>(form)
+                      : name == "sin"   ? single<Sin>(form)
+                      : name == "cos"   ? single<Cos>(form)
+                      : name == "lg2"   ? single<Lg2>(form)
+                      : name == "ex2"   ? single<Ex2>(form)
+                                        : single<Tanh>(form);
   d.all(2, form.type);
   d.inst.run = run;
   d.inst.kind = form.type == Type::kF64 ? Class::kDouble : Class::kSpecialFunction;
@@ -158,8 +239,12 @@ void testp(Warp& w, const Inst& i) {
   u32 result = 0;
   for (u32 l = 0; l < kLanes; ++l) {
     const int kind = std::fpclassify(a[l]);
-    const bool holds[] = {kind != FP_INFINITE && kind != FP_NAN, kind == FP_INFINITE, kind != FP_NAN,
-                          kind == FP_NAN, kind == FP_NORMAL, kind == FP_SUBNORMAL};
+    const bool holds[] = {kind != FP_INFINITE && kind != FP_NAN,
+                          kind == FP_INFINITE,
+                          kind != FP_NAN,
+                          kind == FP_NAN,
+                          kind == FP_NORMAL,
+                          kind == FP_SUBNORMAL};
     result |= u32(holds[i.mode]) << l;
   }
   w.set_predicate(i.o[0], result);
@@ -211,23 +296,32 @@ bool decode_float(Decoder& d) {
   if (form.sat && form.type != Type::kF32) d.unsupported();
   Handler run = nullptr;
   std::size_t operands = 3;
-  if (name == "add") run = two<Add>(form);
-  else if (name == "sub") run = two<Sub>(form);
-  else if (name == "mul") run = two<Mul>(form);
-  else if (name == "div" && form.type != Type::kF32x2) run = two<Div>(form);
-  else if (name == "fma" || name == "mad") run = fused(form), operands = 4;
-  else if (name == "min" || name == "max") run = min_max(d, form);
-  else if (name == "neg" && !form.sat) run = one<Neg>(form), operands = 2;
-  else if (name == "abs" && !form.sat) run = one<Abs>(form), operands = 2;
-  else d.unsupported();
+  if (name == "add")
+    run = two<Add>(form);
+  else if (name == "sub")
+    run = two<Sub>(form);
+  else if (name == "mul")
+    run = two<Mul>(form);
+  else if (name == "div" && form.type != Type::kF32x2)
+    run = two<Div>(form);
+  else if (name == "fma" || name == "mad")
+    run = fused(form), operands = 4;
+  else if (name == "min" || name == "max")
+    run = min_max(d, form);
+  else if (name == "neg" && !form.sat)
+    run = one<Neg>(form), operands = 2;
+  else if (name == "abs" && !form.sat)
+    run = one<Abs>(form), operands = 2;
+  else
+    d.unsupported();
   finish(d, form, run, operands, rounding);
   return true;
 }
 
 std::span<const DecodeEntry> float_decoders() {
   static constexpr DecodeEntry entries[] = {
-      {"rcp", decode_function}, {"sqrt", decode_function}, {"rsqrt", decode_function}, {"sin", decode_function},
-      {"cos", decode_function}, {"lg2", decode_function},  {"ex2", decode_function},   {"tanh", decode_function},
+      {"rcp", decode_function},      {"sqrt", decode_function}, {"rsqrt", decode_function}, {"sin", decode_function},
+      {"cos", decode_function},      {"lg2", decode_function},  {"ex2", decode_function},   {"tanh", decode_function},
       {"copysign", decode_copysign}, {"testp", decode_testp}};
   return entries;
 }

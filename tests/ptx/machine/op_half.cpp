@@ -9,19 +9,40 @@
 namespace ptx {
 namespace {
 
-template <class N> struct Add { static u16 apply(u16 a, u16 b) { return N::narrow(N::wide(a) + N::wide(b)); } };
-template <class N> struct Sub { static u16 apply(u16 a, u16 b) { return N::narrow(N::wide(a) - N::wide(b)); } };
-template <class N> struct Mul { static u16 apply(u16 a, u16 b) { return N::narrow(N::wide(a) * N::wide(b)); } };
+template <class N>
+struct Add {
+  static u16 apply(u16 a, u16 b) { return N::narrow(N::wide(a) + N::wide(b)); }
+};
+template <class N>
+struct Sub {
+  static u16 apply(u16 a, u16 b) { return N::narrow(N::wide(a) - N::wide(b)); }
+};
+template <class N>
+struct Mul {
+  static u16 apply(u16 a, u16 b) { return N::narrow(N::wide(a) * N::wide(b)); }
+};
 template <class N>
 struct Fma {
   static u16 apply(u16 a, u16 b, u16 c) {
     return N::narrow(rounded_to_odd(sum_to_odd(f64(N::wide(a)) * f64(N::wide(b)), f64(N::wide(c)))));
   }
 };
-template <class N> struct Neg { static u16 apply(u16 a) { return u16(a ^ 0x8000); } };
-template <class N> struct Abs { static u16 apply(u16 a) { return u16(a & 0x7fff); } };
-template <class N> struct Ex2 { static u16 apply(u16 a) { return N::narrow(exp2_fast(N::wide(a))); } };
-template <class N> struct Tanh { static u16 apply(u16 a) { return N::narrow(std::tanh(N::wide(a))); } };
+template <class N>
+struct Neg {
+  static u16 apply(u16 a) { return u16(a ^ 0x8000); }
+};
+template <class N>
+struct Abs {
+  static u16 apply(u16 a) { return u16(a & 0x7fff); }
+};
+template <class N>
+struct Ex2 {
+  static u16 apply(u16 a) { return N::narrow(exp2_fast(N::wide(a))); }
+};
+template <class N>
+struct Tanh {
+  static u16 apply(u16 a) { return N::narrow(std::tanh(N::wide(a))); }
+};
 
 template <class N, bool kMax, bool kNaN>
 struct Extreme {
@@ -34,20 +55,28 @@ struct Extreme {
     return (x < y) != kMax ? a : b;
   }
 };
-template <class N> using Min = Extreme<N, false, false>;
-template <class N> using Max = Extreme<N, true, false>;
-template <class N> using MinNaN = Extreme<N, false, true>;
-template <class N> using MaxNaN = Extreme<N, true, true>;
+template <class N>
+using Min = Extreme<N, false, false>;
+template <class N>
+using Max = Extreme<N, true, false>;
+template <class N>
+using MinNaN = Extreme<N, false, true>;
+template <class N>
+using MaxNaN = Extreme<N, true, true>;
 
 template <class N, class F>
 struct Ftz {
   template <class... A>
-  static u16 apply(A... a) { return N::without_subnormals(F::apply(N::without_subnormals(a)...)); }
+  static u16 apply(A... a) {
+    return N::without_subnormals(F::apply(N::without_subnormals(a)...));
+  }
 };
 template <class N, class F>
 struct Sat {
   template <class... A>
-  static u16 apply(A... a) { return N::narrow(saturated(N::wide(F::apply(a...)))); }
+  static u16 apply(A... a) {
+    return N::narrow(saturated(N::wide(F::apply(a...))));
+  }
 };
 template <class N, class F>
 struct Relu {
@@ -60,7 +89,9 @@ struct Relu {
 template <class F>
 struct Pair {
   template <class... A>
-  static u32 apply(A... a) { return pair_of(F::apply(low(a)...), F::apply(high(a)...)); }
+  static u32 apply(A... a) {
+    return pair_of(F::apply(low(a)...), F::apply(high(a)...));
+  }
 };
 
 struct Form {
@@ -69,9 +100,12 @@ struct Form {
 
 template <class F, std::size_t kOperands>
 Handler plain(bool pair) {
-  if constexpr (kOperands == 1) return pair ? Handler(unary<Pair<F>, u32, u32>) : unary<F, u16, u16>;
-  else if constexpr (kOperands == 2) return pair ? Handler(binary<Pair<F>, u32, u32, u32>) : binary<F, u16, u16, u16>;
-  else return pair ? Handler(ternary<Pair<F>, u32, u32, u32, u32>) : ternary<F, u16, u16, u16, u16>;
+  if constexpr (kOperands == 1)
+    return pair ? Handler(unary<Pair<F>, u32, u32>) : unary<F, u16, u16>;
+  else if constexpr (kOperands == 2)
+    return pair ? Handler(binary<Pair<F>, u32, u32, u32>) : binary<F, u16, u16, u16>;
+  else
+    return pair ? Handler(ternary<Pair<F>, u32, u32, u32, u32>) : ternary<F, u16, u16, u16, u16>;
 }
 
 template <class N, class F, std::size_t kOperands>
@@ -116,7 +150,9 @@ bool decode_half(Decoder& d) {
   form.relu = d.take("relu");
   d.type();
   d.inst.run = brain ? handler<BF16>(d, form) : handler<F16>(d, form);
-  d.all(d.name() == "fma" ? 4 : d.name() == "neg" || d.name() == "abs" || d.name() == "ex2" || d.name() == "tanh" ? 2 : 3,
+  d.all(d.name() == "fma"                                                                   ? 4
+        : d.name() == "neg" || d.name() == "abs" || d.name() == "ex2" || d.name() == "tanh" ? 2
+                                                                                            : 3,
         form.pair ? Type::kB32 : Type::kB16);
   d.inst.kind = Class::kHalf;
   d.emit();

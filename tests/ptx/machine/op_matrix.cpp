@@ -107,7 +107,8 @@ void decode_movmatrix(Decoder& d) {
   d.emit();
 }
 
-// ---- mma: o[0..3] = D, o[4..7] = A, o[8..11] = B, o[12..15] = C ---------------------------------------------------------
+// ---- mma: o[0..3] = D, o[4..7] = A, o[8..11] = B, o[12..15] = C
+// ---------------------------------------------------------
 
 constexpr u32 kA = 4, kB = 8, kC = 12;
 
@@ -219,8 +220,10 @@ void mma(Warp& w, const Inst& i) {
 }
 
 void use_fragment(Decoder& d, u32 slot, const Operand& operand, u32 count, bool defines) {
-  if (operand.kind != Operand::Kind::kVector || operand.parts.size() != count) d.unsupported("wrong number of registers");
-  for (u32 k = 0; k < count; ++k) defines ? d.define(slot + k, operand.parts[k], Type::kB32) : d.use(slot + k, operand.parts[k], Type::kB32);
+  if (operand.kind != Operand::Kind::kVector || operand.parts.size() != count)
+    d.unsupported("wrong number of registers");
+  for (u32 k = 0; k < count; ++k)
+    defines ? d.define(slot + k, operand.parts[k], Type::kB32) : d.use(slot + k, operand.parts[k], Type::kB32);
 }
 
 void decode_mma(Decoder& d) {
@@ -231,21 +234,30 @@ void decode_mma(Decoder& d) {
   const u32 k = 4u << shape;
   if (a != b || sums != c) d.unsupported();
   const bool half = sums == Type::kF16;
-  if (a == Type::kTF32 && sums == Type::kF32 && k == 4) d.inst.run = mma<Tf32Input, 4, false>;
-  else if (a == Type::kTF32 && sums == Type::kF32 && k == 8) d.inst.run = mma<Tf32Input, 8, false>;
-  else if (a == Type::kBF16 && sums == Type::kF32 && k == 8) d.inst.run = mma<BrainInput, 8, false>;
-  else if (a == Type::kBF16 && sums == Type::kF32 && k == 16) d.inst.run = mma<BrainInput, 16, false>;
-  else if (a == Type::kF16 && k == 8) d.inst.run = half ? mma<HalfInput, 8, true> : mma<HalfInput, 8, false>;
-  else if (a == Type::kF16 && k == 16) d.inst.run = half ? mma<HalfInput, 16, true> : mma<HalfInput, 16, false>;
-  else d.unsupported();
+  if (a == Type::kTF32 && sums == Type::kF32 && k == 4)
+    d.inst.run = mma<Tf32Input, 4, false>;
+  else if (a == Type::kTF32 && sums == Type::kF32 && k == 8)
+    d.inst.run = mma<Tf32Input, 8, false>;
+  else if (a == Type::kBF16 && sums == Type::kF32 && k == 8)
+    d.inst.run = mma<BrainInput, 8, false>;
+  else if (a == Type::kBF16 && sums == Type::kF32 && k == 16)
+    d.inst.run = mma<BrainInput, 16, false>;
+  else if (a == Type::kF16 && k == 8)
+    d.inst.run = half ? mma<HalfInput, 8, true> : mma<HalfInput, 8, false>;
+  else if (a == Type::kF16 && k == 16)
+    d.inst.run = half ? mma<HalfInput, 16, true> : mma<HalfInput, 16, false>;
+  else
+    d.unsupported();
   if (half ? a != Type::kF16 : sums != Type::kF32) d.unsupported();
   d.expect_size(4);
   const u32 columns = a == Type::kTF32 ? 4 : 8;
   use_fragment(d, 0, d.operand(0), half ? 2 : 4, true);
   use_fragment(d, kA, d.operand(1), 2 * k / columns, false);
   const Operand& right = d.operand(2);
-  if (k == columns && right.kind == Operand::Kind::kRegister) d.use(kB, right, Type::kB32);
-  else use_fragment(d, kB, right, k / columns, false);
+  if (k == columns && right.kind == Operand::Kind::kRegister)
+    d.use(kB, right, Type::kB32);
+  else
+    use_fragment(d, kB, right, k / columns, false);
   use_fragment(d, kC, d.operand(3), half ? 2 : 4, false);
   d.inst.kind = Class::kMatrix;
   d.emit();
@@ -254,8 +266,10 @@ void decode_mma(Decoder& d) {
 }  // namespace
 
 std::span<const DecodeEntry> matrix_decoders() {
-  static constexpr DecodeEntry entries[] = {{"ldmatrix", decode_ldmatrix}, {"stmatrix", decode_ldmatrix},
-                                            {"movmatrix", decode_movmatrix}, {"mma", decode_mma}};
+  static constexpr DecodeEntry entries[] = {{"ldmatrix", decode_ldmatrix},
+                                            {"stmatrix", decode_ldmatrix},
+                                            {"movmatrix", decode_movmatrix},
+                                            {"mma", decode_mma}};
   return entries;
 }
 

@@ -23,7 +23,8 @@ void load_elements(Warp& w, const Inst& i, const Bytes& places) {
       put(w, i.o[k], t);
     } else if (result == 8) {
       u64 wide[kLanes];
-      for (u32 l = 0; l < kLanes; ++l) wide[l] = i.immediate & kSigned ? u64(s64(std::make_signed_t<T>(t[l]))) : u64(t[l]);
+      for (u32 l = 0; l < kLanes; ++l)
+        wide[l] = i.immediate & kSigned ? u64(s64(std::make_signed_t<T>(t[l]))) : u64(t[l]);
       put(w, i.o[k], wide);
     } else if constexpr (sizeof(T) == 4) {
       put(w, i.o[k], t);
@@ -76,10 +77,14 @@ void store(Warp& w, const Inst& i) {
 template <class F>
 Handler by_size(u32 bytes, F&& make) {
   switch (bytes) {
-    case 1: return make(u8{});
-    case 2: return make(u16{});
-    case 4: return make(u32{});
-    default: return make(u64{});
+    case 1:
+      return make(u8{});
+    case 2:
+      return make(u16{});
+    case 4:
+      return make(u32{});
+    default:
+      return make(u64{});
   }
 }
 
@@ -166,7 +171,9 @@ void decode_prefetch(Decoder& d) {
   d.emit();
 }
 
-void no_policy(Warp& w, const Inst& i) { put_same<u64>(w, i.o[0], 0); }
+void no_policy(Warp& w, const Inst& i) {
+  put_same<u64>(w, i.o[0], 0);
+}
 
 void decode_createpolicy(Decoder& d) {
   for (const std::string& word : d.statement().words) d.take(word);
@@ -179,17 +186,42 @@ void decode_createpolicy(Decoder& d) {
 
 bool take_memory_modifiers(Decoder& d) {
   constexpr std::pair<std::string_view, Space> spaces[] = {
-      {"global", Space::kGlobal}, {"const", Space::kConst}, {"shared", Space::kShared}, {"shared::cta", Space::kShared},
-      {"local", Space::kLocal}, {"param", Space::kParam}, {"param::entry", Space::kParam}, {"param::func", Space::kParam}};
+      {"global", Space::kGlobal},      {"const", Space::kConst},      {"shared", Space::kShared},
+      {"shared::cta", Space::kShared}, {"local", Space::kLocal},      {"param", Space::kParam},
+      {"param::entry", Space::kParam}, {"param::func", Space::kParam}};
   d.inst.space = Space::kGeneric;
   for (const auto& [name, space] : spaces)
     if (d.take(name)) d.inst.space = space;
   for (const std::string_view word : {"volatile", "relaxed", "acquire", "release", "acq_rel", "mmio"})
-    if (d.take(word)) d.inst.strong = true;
-  for (const std::string_view word : {"weak", "cta", "cluster", "gpu", "sys", "nc", "ca", "cg", "cs", "lu", "cv", "wb", "wt",
-                                      "L1::evict_normal", "L1::evict_unchanged", "L1::evict_first", "L1::evict_last",
-                                      "L1::no_allocate", "L2::evict_last", "L2::evict_normal", "L2::evict_first",
-                                      "L2::64B", "L2::128B", "L2::256B", "unified"})
+    if (d.take(word)) {
+      d.inst.strong = true;
+      d.inst.releases |= (word == "release" || word == "acq_rel") && !d.has("cta");
+    }
+  for (const std::string_view word : {"weak",
+                                      "cta",
+                                      "cluster",
+                                      "gpu",
+                                      "sys",
+                                      "nc",
+                                      "ca",
+                                      "cg",
+                                      "cs",
+                                      "lu",
+                                      "cv",
+                                      "wb",
+                                      "wt",
+                                      "L1::evict_normal",
+                                      "L1::evict_unchanged",
+                                      "L1::evict_first",
+                                      "L1::evict_last",
+                                      "L1::no_allocate",
+                                      "L2::evict_last",
+                                      "L2::evict_normal",
+                                      "L2::evict_first",
+                                      "L2::64B",
+                                      "L2::128B",
+                                      "L2::256B",
+                                      "unified"})
     d.take(word);
   bool hinted = d.take("L2::cache_hint");
   hinted |= d.take("level::cache_hint");
@@ -197,9 +229,13 @@ bool take_memory_modifiers(Decoder& d) {
 }
 
 std::span<const DecodeEntry> memory_decoders() {
-  static constexpr DecodeEntry entries[] = {
-      {"ld", decode_ld}, {"ldu", decode_ld}, {"st", decode_st}, {"prefetch", decode_prefetch}, {"prefetchu", decode_prefetch},
-      {"applypriority", decode_prefetch}, {"createpolicy", decode_createpolicy}};
+  static constexpr DecodeEntry entries[] = {{"ld", decode_ld},
+                                            {"ldu", decode_ld},
+                                            {"st", decode_st},
+                                            {"prefetch", decode_prefetch},
+                                            {"prefetchu", decode_prefetch},
+                                            {"applypriority", decode_prefetch},
+                                            {"createpolicy", decode_createpolicy}};
   return entries;
 }
 

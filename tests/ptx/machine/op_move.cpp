@@ -14,7 +14,9 @@ void copy(Warp& w, const Inst& i) {
   put(w, i.o[0], w.at<T>(i.o[1]));
 }
 
-void copy_predicate(Warp& w, const Inst& i) { w.set_predicate(i.o[0], w.predicate(i.o[1])); }
+void copy_predicate(Warp& w, const Inst& i) {
+  w.set_predicate(i.o[0], w.predicate(i.o[1]));
+}
 
 /// o[1] ... = count elements of size bytes, the first lowest.
 template <class T>
@@ -50,8 +52,12 @@ Type element_of(Decoder& d, Type whole, std::size_t parts) {
   return d.inst.size == 4 ? Type::kB32 : Type::kB16;
 }
 
-void local_address(Warp& w, const Inst& i) { put_same<u64>(w, i.o[0], i.immediate + w.local_base); }
-void local_address32(Warp& w, const Inst& i) { put_same<u32>(w, i.o[0], u32(i.immediate) + w.local_base); }
+void local_address(Warp& w, const Inst& i) {
+  put_same<u64>(w, i.o[0], i.immediate + w.local_base);
+}
+void local_address32(Warp& w, const Inst& i) {
+  put_same<u32>(w, i.o[0], u32(i.immediate) + w.local_base);
+}
 
 bool decode_local_address(Decoder& d, Type t) {
   const Operand& from = d.operand(1);
@@ -88,6 +94,7 @@ void decode_mov(Decoder& d) {
     d.define(0, to, t);
     d.inst.run = special_register(from.name, bytes_of(t));
     if (d.inst.run == nullptr) d.unsupported(cat("register ", from.name));
+    d.code().uses_workspace |= from.name.starts_with("%envreg");
   } else if (!decode_local_address(d, t)) {
     d.all(2, t);
     d.inst.run = is_long ? copy<u64> : copy<u32>;
@@ -95,12 +102,17 @@ void decode_mov(Decoder& d) {
   d.emit();
 }
 
-// ---- address spaces ---------------------------------------------------------------------------------------------------
+// ---- address spaces
+// ---------------------------------------------------------------------------------------------------
 
 template <u64 kWindow>
-struct ToGeneric { static u64 apply(u64 a) { return a + kWindow; } };
+struct ToGeneric {
+  static u64 apply(u64 a) { return a + kWindow; }
+};
 template <u64 kWindow>
-struct FromGeneric { static u64 apply(u64 a) { return a - kWindow; } };
+struct FromGeneric {
+  static u64 apply(u64 a) { return a - kWindow; }
+};
 
 template <u64 kWindow>
 Handler window(bool to) {
@@ -110,10 +122,14 @@ Handler window(bool to) {
 void decode_cvta(Decoder& d) {
   const bool to = d.take("to");
   d.inst.kind = Class::kMove;
-  if (d.take("global") || d.take("const")) d.inst.run = copy<u64>;
-  else if (d.take("shared") || d.take("shared::cta") || d.take("shared::cluster")) d.inst.run = window<kSharedWindow>(to);
-  else if (d.take("local")) d.inst.run = window<kLocalWindow>(to);
-  else if (d.take("param") || d.take("param::entry")) d.inst.run = window<kParamWindow>(to);
+  if (d.take("global") || d.take("const"))
+    d.inst.run = copy<u64>;
+  else if (d.take("shared") || d.take("shared::cta") || d.take("shared::cluster"))
+    d.inst.run = window<kSharedWindow>(to);
+  else if (d.take("local"))
+    d.inst.run = window<kLocalWindow>(to);
+  else if (d.take("param") || d.take("param::entry"))
+    d.inst.run = window<kParamWindow>(to);
   const Type t = d.type();
   if (d.inst.run == nullptr || bytes_of(t) != 8) d.unsupported();
   d.all(2, t);
@@ -125,17 +141,21 @@ void is_space(Warp& w, const Inst& i) {
   const u64* const a = w.at<u64>(i.o[1]);
   u32 result = 0;
   for (u32 l = 0; l < kLanes; ++l) {
-    const Space space = a[l] - kSharedWindow < kWindowBytes ? Space::kShared : a[l] - kLocalWindow < kWindowBytes ? Space::kLocal
-                      : a[l] - kParamWindow < kWindowBytes ? Space::kParam : Space::kGlobal;
+    const Space space = a[l] - kSharedWindow < kWindowBytes  ? Space::kShared
+                        : a[l] - kLocalWindow < kWindowBytes ? Space::kLocal
+                        : a[l] - kParamWindow < kWindowBytes ? Space::kParam
+                                                             : Space::kGlobal;
     result |= u32(space == Space(i.mode)) << l;
   }
   w.set_predicate(i.o[0], result);
 }
 
 void decode_isspacep(Decoder& d) {
-  const Space space = d.take("global") || d.take("const") ? Space::kGlobal
-                    : d.take("shared") || d.take("shared::cta") || d.take("shared::cluster") ? Space::kShared
-                    : d.take("local") ? Space::kLocal : d.take("param") || d.take("param::entry") ? Space::kParam : Space::kGeneric;
+  const Space space = d.take("global") || d.take("const")                                      ? Space::kGlobal
+                      : d.take("shared") || d.take("shared::cta") || d.take("shared::cluster") ? Space::kShared
+                      : d.take("local")                                                        ? Space::kLocal
+                      : d.take("param") || d.take("param::entry")                              ? Space::kParam
+                                                                                               : Space::kGeneric;
   if (space == Space::kGeneric) d.unsupported();
   d.expect_size(2);
   d.define(0, d.operand(0), Type::kPred);
@@ -145,37 +165,86 @@ void decode_isspacep(Decoder& d) {
   d.emit();
 }
 
-// ---- special registers ------------------------------------------------------------------------------------------------
+// ---- special registers
+// ------------------------------------------------------------------------------------------------
 
 template <int kAxis>
-void thread_index(Warp& w, const Inst& i) { put(w, i.o[0], w.launch->thread_index[w.number][kAxis].data()); }
+void thread_index(Warp& w, const Inst& i) {
+  put(w, i.o[0], w.launch->thread_index[w.number][kAxis].data());
+}
 
 struct Read {
   std::string_view name;
   u64 (*value)(const Warp&, u32 lane);
 };
 
-template <int kAxis> u64 block_size(const Warp& w, u32) { return w.launch->block[kAxis]; }
-template <int kAxis> u64 block_index(const Warp& w, u32) { return w.block->index[kAxis]; }
-template <int kAxis> u64 grid_size(const Warp& w, u32) { return w.launch->grid[kAxis]; }
-u64 zero(const Warp&, u32) { return 0; }
-u64 one(const Warp&, u32) { return 1; }
-u64 lane_number(const Warp&, u32 l) { return l; }
-u64 warp_number(const Warp& w, u32) { return w.number; }
-u64 warp_count(const Warp& w, u32) { return w.launch->warps; }
-u64 mask_eq(const Warp&, u32 l) { return 1u << l; }
-u64 mask_lt(const Warp&, u32 l) { return (1u << l) - 1; }
-u64 mask_le(const Warp&, u32 l) { return (2u << l) - 1; }
-u64 mask_gt(const Warp&, u32 l) { return ~((2u << l) - 1); }
-u64 mask_ge(const Warp&, u32 l) { return ~((1u << l) - 1); }
-u64 clock_ticks(const Warp& w, u32) { return ++w.launch->ticks; }
-u64 clock_high(const Warp& w, u32) { return ++w.launch->ticks >> 32; }
-u64 nanoseconds(const Warp&, u32) {
-  return u64(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count());
+template <int kAxis>
+u64 block_size(const Warp& w, u32) {
+  return w.launch->block[kAxis];
 }
-u64 grid_number(const Warp& w, u32) { return w.launch->number; }
-u64 dynamic_bytes(const Warp& w, u32) { return w.launch->dynamic_bytes; }
-u64 shared_bytes(const Warp& w, u32) { return w.launch->shared_bytes; }
+template <int kAxis>
+u64 block_index(const Warp& w, u32) {
+  return w.block->index[kAxis];
+}
+template <int kAxis>
+u64 grid_size(const Warp& w, u32) {
+  return w.launch->grid[kAxis];
+}
+u64 zero(const Warp&, u32) {
+  return 0;
+}
+u64 one(const Warp&, u32) {
+  return 1;
+}
+u64 lane_number(const Warp&, u32 l) {
+  return l;
+}
+u64 warp_number(const Warp& w, u32) {
+  return w.number;
+}
+u64 warp_count(const Warp& w, u32) {
+  return w.launch->warps;
+}
+u64 mask_eq(const Warp&, u32 l) {
+  return 1u << l;
+}
+u64 mask_lt(const Warp&, u32 l) {
+  return (1u << l) - 1;
+}
+u64 mask_le(const Warp&, u32 l) {
+  return (2u << l) - 1;
+}
+u64 mask_gt(const Warp&, u32 l) {
+  return ~((2u << l) - 1);
+}
+u64 mask_ge(const Warp&, u32 l) {
+  return ~((1u << l) - 1);
+}
+u64 clock_ticks(const Warp& w, u32) {
+  return ++w.launch->ticks;
+}
+u64 clock_high(const Warp& w, u32) {
+  return ++w.launch->ticks >> 32;
+}
+u64 nanoseconds(const Warp&, u32) {
+  return u64(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+                 .count());
+}
+u64 grid_number(const Warp& w, u32) {
+  return w.launch->number;
+}
+u64 dynamic_bytes(const Warp& w, u32) {
+  return w.launch->dynamic_bytes;
+}
+u64 shared_bytes(const Warp& w, u32) {
+  return w.launch->shared_bytes;
+}
+u64 workspace_high(const Warp& w, u32) {
+  return w.launch->workspace >> 32;
+}
+u64 workspace_low(const Warp& w, u32) {
+  return w.launch->workspace & 0xffffffff;
+}
 
 template <u64 (*kValue)(const Warp&, u32), class T>
 void read_register(Warp& w, const Inst& i) {
@@ -196,19 +265,43 @@ Handler special_register(std::string_view name, u32 bytes) {
     std::string_view name;
     Handler (*make)(u32 bytes);
   };
-  static constexpr Entry entries[] = {
-      {"%ntid.x", reader<block_size<0>>},    {"%ntid.y", reader<block_size<1>>},    {"%ntid.z", reader<block_size<2>>},
-      {"%ctaid.x", reader<block_index<0>>},  {"%ctaid.y", reader<block_index<1>>},  {"%ctaid.z", reader<block_index<2>>},
-      {"%nctaid.x", reader<grid_size<0>>},   {"%nctaid.y", reader<grid_size<1>>},   {"%nctaid.z", reader<grid_size<2>>},
-      {"%laneid", reader<lane_number>},      {"%warpid", reader<warp_number>},      {"%nwarpid", reader<warp_count>},
-      {"%lanemask_eq", reader<mask_eq>},     {"%lanemask_lt", reader<mask_lt>},     {"%lanemask_le", reader<mask_le>},
-      {"%lanemask_gt", reader<mask_gt>},     {"%lanemask_ge", reader<mask_ge>},     {"%clock", reader<clock_ticks>},
-      {"%clock64", reader<clock_ticks>},     {"%clock_hi", reader<clock_high>},     {"%globaltimer", reader<nanoseconds>},
-      {"%globaltimer_lo", reader<nanoseconds>}, {"%gridid", reader<grid_number>},   {"%smid", reader<zero>},
-      {"%nsmid", reader<one>},               {"%dynamic_smem_size", reader<dynamic_bytes>},
-      {"%total_smem_size", reader<shared_bytes>}, {"%cluster_ctarank", reader<zero>}, {"%cluster_nctarank", reader<one>},
-      {"%cluster_ctaid.x", reader<zero>},    {"%cluster_ctaid.y", reader<zero>},    {"%cluster_ctaid.z", reader<zero>},
-      {"%cluster_nctaid.x", reader<one>},    {"%cluster_nctaid.y", reader<one>},    {"%cluster_nctaid.z", reader<one>}};
+  static constexpr Entry entries[] = {{"%ntid.x", reader<block_size<0>>},
+                                      {"%ntid.y", reader<block_size<1>>},
+                                      {"%ntid.z", reader<block_size<2>>},
+                                      {"%ctaid.x", reader<block_index<0>>},
+                                      {"%ctaid.y", reader<block_index<1>>},
+                                      {"%ctaid.z", reader<block_index<2>>},
+                                      {"%nctaid.x", reader<grid_size<0>>},
+                                      {"%nctaid.y", reader<grid_size<1>>},
+                                      {"%nctaid.z", reader<grid_size<2>>},
+                                      {"%laneid", reader<lane_number>},
+                                      {"%warpid", reader<warp_number>},
+                                      {"%nwarpid", reader<warp_count>},
+                                      {"%lanemask_eq", reader<mask_eq>},
+                                      {"%lanemask_lt", reader<mask_lt>},
+                                      {"%lanemask_le", reader<mask_le>},
+                                      {"%lanemask_gt", reader<mask_gt>},
+                                      {"%lanemask_ge", reader<mask_ge>},
+                                      {"%clock", reader<clock_ticks>},
+                                      {"%clock64", reader<clock_ticks>},
+                                      {"%clock_hi", reader<clock_high>},
+                                      {"%globaltimer", reader<nanoseconds>},
+                                      {"%globaltimer_lo", reader<nanoseconds>},
+                                      {"%gridid", reader<grid_number>},
+                                      {"%smid", reader<zero>},
+                                      {"%nsmid", reader<one>},
+                                      {"%envreg1", reader<workspace_high>},
+                                      {"%envreg2", reader<workspace_low>},
+                                      {"%dynamic_smem_size", reader<dynamic_bytes>},
+                                      {"%total_smem_size", reader<shared_bytes>},
+                                      {"%cluster_ctarank", reader<zero>},
+                                      {"%cluster_nctarank", reader<one>},
+                                      {"%cluster_ctaid.x", reader<zero>},
+                                      {"%cluster_ctaid.y", reader<zero>},
+                                      {"%cluster_ctaid.z", reader<zero>},
+                                      {"%cluster_nctaid.x", reader<one>},
+                                      {"%cluster_nctaid.y", reader<one>},
+                                      {"%cluster_nctaid.z", reader<one>}};
   if (name == "%tid.x" || name == "%tid.y" || name == "%tid.z") {
     if (bytes == 8) return nullptr;
     return name == "%tid.x" ? thread_index<0> : name == "%tid.y" ? thread_index<1> : thread_index<2>;

@@ -15,18 +15,19 @@ void check_members(Warp& w, const Inst& i, u32 operand) {
   each_lane(executing, [&](u32 l) {
     const u32 expected = members[l] & w.alive;
     if ((members[l] >> l & 1) == 0)
-      w.launch->fault(Fault::kWarpSync, w, i, l, cat("the member mask ", hex(members[l]), " does not hold the lane itself"));
-    else if ((expected & ~executing) != 0)
       w.launch->fault(Fault::kWarpSync, w, i, l,
-                      cat("divergent warp instruction: the member mask is ", hex(members[l]), ", but only the lanes ",
-                          hex(executing), " execute it"));
+                      cat("the member mask ", hex(members[l]), " does not hold the lane itself"));
+    else if ((expected & ~executing) != 0)
+      w.launch->fault(
+          Fault::kWarpSync, w, i, l,
+          cat("the member mask is ", hex(members[l]), ", but only the lanes ", hex(executing), " execute it"));
   });
 }
 
 void check_whole_warp(Warp& w, const Inst& i) {
   if (!w.launch->check || w.mask == kAllLanes) return;
   w.launch->fault(Fault::kWarpSync, w, i, first_lane(w.mask),
-                  cat("divergent warp instruction: all 32 lanes must execute it, but only the lanes ", hex(w.mask), " do"));
+                  cat("all 32 lanes must execute it, but only the lanes ", hex(w.mask), " do"));
 }
 
 namespace {
@@ -42,8 +43,10 @@ void shfl(Warp& w, const Inst& i) {
   for (u32 l = 0; l < kLanes; ++l) {
     const u32 by = b[l] & 31, clamp = c[l] & 31, segment = c[l] >> 8 & 31;
     const u32 last = (l & segment) | (clamp & ~segment), first = l & segment;
-    const s32 j = i.mode == kUp ? s32(l) - s32(by) : i.mode == kDown ? s32(l + by) : i.mode == kBfly ? s32(l ^ by)
-                                                                                          : s32(first | (by & ~segment));
+    const s32 j = i.mode == kUp     ? s32(l) - s32(by)
+                  : i.mode == kDown ? s32(l + by)
+                  : i.mode == kBfly ? s32(l ^ by)
+                                    : s32(first | (by & ~segment));
     const bool valid = i.mode == kUp ? j >= s32(last) : j <= s32(last);
     const u32 source = valid ? u32(j) & 31 : l;
     in_range |= u32(valid) << l;
@@ -52,7 +55,8 @@ void shfl(Warp& w, const Inst& i) {
   }
   inactive &= w.mask;
   if (inactive != 0 && w.launch->check)
-    w.launch->fault(Fault::kWarpSync, w, i, first_lane(inactive), "shuffle reads the register of a lane that does not take part");
+    w.launch->fault(Fault::kWarpSync, w, i, first_lane(inactive),
+                    "shuffle reads the register of a lane that does not take part");
   put(w, i.o[0], t);
   w.set_predicate(i.o[1], in_range);
 }
@@ -98,8 +102,10 @@ void vote(Warp& w, const Inst& i) {
     if (holds) result |= group;
     each_lane(group, [&](u32 l) { t[l] = votes; });
   });
-  if (i.mode == kBallot) put(w, i.o[0], t);
-  else w.set_predicate(i.o[0], result);
+  if (i.mode == kBallot)
+    put(w, i.o[0], t);
+  else
+    w.set_predicate(i.o[0], result);
 }
 
 void decode_vote(Decoder& d) {
@@ -151,12 +157,42 @@ void decode_match(Decoder& d) {
   d.emit();
 }
 
-struct Add { template <class T> static T apply(T a, T b) { return T(a + b); } };
-struct Min { template <class T> static T apply(T a, T b) { return std::min(a, b); } };
-struct Max { template <class T> static T apply(T a, T b) { return std::max(a, b); } };
-struct And { template <class T> static T apply(T a, T b) { return T(a & b); } };
-struct Or { template <class T> static T apply(T a, T b) { return T(a | b); } };
-struct Xor { template <class T> static T apply(T a, T b) { return T(a ^ b); } };
+struct Add {
+  template <class T>
+  static T apply(T a, T b) {
+    return T(a + b);
+  }
+};
+struct Min {
+  template <class T>
+  static T apply(T a, T b) {
+    return std::min(a, b);
+  }
+};
+struct Max {
+  template <class T>
+  static T apply(T a, T b) {
+    return std::max(a, b);
+  }
+};
+struct And {
+  template <class T>
+  static T apply(T a, T b) {
+    return T(a & b);
+  }
+};
+struct Or {
+  template <class T>
+  static T apply(T a, T b) {
+    return T(a | b);
+  }
+};
+struct Xor {
+  template <class T>
+  static T apply(T a, T b) {
+    return T(a ^ b);
+  }
+};
 
 template <class F, class T>
 void redux(Warp& w, const Inst& i) {
@@ -174,14 +210,19 @@ void redux(Warp& w, const Inst& i) {
 void decode_redux(Decoder& d) {
   if (!d.take("sync")) d.unsupported();
   static constexpr std::string_view names[] = {"add", "min", "max", "and", "or", "xor"};
-  static constexpr Handler plain[] = {redux<Add, u32>, redux<Min, u32>, redux<Max, u32>, redux<And, u32>, redux<Or, u32>, redux<Xor, u32>};
+  static constexpr Handler plain[] = {redux<Add, u32>, redux<Min, u32>, redux<Max, u32>,
+                                      redux<And, u32>, redux<Or, u32>,  redux<Xor, u32>};
   const int op = d.take_any(names);
   const Type t = d.type();
   if (op < 0) d.unsupported();
-  if (t == Type::kF32 && (op == 1 || op == 2)) d.inst.run = op == 1 ? redux<Min, f32> : redux<Max, f32>;
-  else if (t == Type::kS32 && (op == 1 || op == 2)) d.inst.run = op == 1 ? redux<Min, s32> : redux<Max, s32>;
-  else if (t == Type::kS32 || t == Type::kU32 || t == Type::kB32) d.inst.run = plain[op];
-  else d.unsupported();
+  if (t == Type::kF32 && (op == 1 || op == 2))
+    d.inst.run = op == 1 ? redux<Min, f32> : redux<Max, f32>;
+  else if (t == Type::kS32 && (op == 1 || op == 2))
+    d.inst.run = op == 1 ? redux<Min, s32> : redux<Max, s32>;
+  else if (t == Type::kS32 || t == Type::kU32 || t == Type::kB32)
+    d.inst.run = plain[op];
+  else
+    d.unsupported();
   d.expect_size(3);
   d.define(0, d.operand(0), t);
   d.use(1, d.operand(1), t);
@@ -190,7 +231,9 @@ void decode_redux(Decoder& d) {
   d.emit();
 }
 
-void activemask(Warp& w, const Inst& i) { put_same<u32>(w, i.o[0], w.mask); }
+void activemask(Warp& w, const Inst& i) {
+  put_same<u32>(w, i.o[0], w.mask);
+}
 
 void decode_activemask(Decoder& d) {
   d.type();

@@ -7,7 +7,9 @@
 
 namespace ptx {
 
-Source parse(const std::string& text) { return Parser(text).run(); }
+Source parse(const std::string& text) {
+  return Parser(text).run();
+}
 
 Parser::Parser(const std::string& text) : tokens_(tokenize(text)) {
   std::istringstream in(text);
@@ -48,7 +50,9 @@ u64 Parser::integer() {
   return value;
 }
 
-void Parser::fail(const std::string& message) const { fail_at(peek().line, message); }
+void Parser::fail(const std::string& message) const {
+  fail_at(peek().line, message);
+}
 
 void Parser::fail_at(u32 line, const std::string& message) const {
   std::string text = line >= 1 && line <= source_.lines.size() ? source_.lines[line - 1] : "";
@@ -97,8 +101,10 @@ void Parser::directive() {
   accept(".extern");
   if (accept(".entry")) return function(true);
   if (accept(".func")) return function(false);
-  for (const auto& [name, space] : {std::pair{".global", Space::kGlobal}, {".const", Space::kConst},
-                                    {".shared", Space::kShared}, {".local", Space::kLocal}})
+  for (const auto& [name, space] : {std::pair{".global", Space::kGlobal},
+                                    {".const", Space::kConst},
+                                    {".shared", Space::kShared},
+                                    {".local", Space::kLocal}})
     if (accept(name)) {
       source_.variables.push_back(variable(space));
       return expect(";");
@@ -142,7 +148,8 @@ void Parser::parameters(std::vector<u32>& into) {
 void Parser::entry_directives() {
   while (!is("{") && !is(";")) {
     const std::string name = word("a directive");
-    if (name == ".noreturn" || name == ".unique" || name == ".blocksareclusters" || name == ".explicitcluster") continue;
+    if (name == ".noreturn" || name == ".unique" || name == ".blocksareclusters" || name == ".explicitcluster")
+      continue;
     if (name == ".pragma") {
       while (!accept(";")) next();
       continue;
@@ -152,8 +159,10 @@ void Parser::entry_directives() {
       numbers[std::min<std::size_t>(k, 2)] = u32(integer());
       if (!accept(",")) break;
     }
-    if (name == ".maxntid") function_->max_threads = numbers[0] * numbers[1] * numbers[2];
-    else if (name == ".reqntid") function_->required_threads = numbers;
+    if (name == ".maxntid")
+      function_->max_threads = numbers[0] * numbers[1] * numbers[2];
+    else if (name == ".reqntid")
+      function_->required_threads = numbers;
     else if (name != ".minnctapersm" && name != ".maxnctapersm" && name != ".maxnreg" && name != ".reqnctapercluster" &&
              name != ".maxclusterrank")
       fail(cat("unknown directive '", name, "'"));
@@ -178,8 +187,10 @@ Variable Parser::variable(Space space) {
     } else if (name == ".ptr") {
       // .ptr{.space} .align N tells about the memory pointed to
       while (is(".global") || is(".shared") || is(".const") || is(".local") || is(".align")) {
-        if (accept(".align")) integer();
-        else next();
+        if (accept(".align"))
+          integer();
+        else
+          next();
       }
     } else if (name == ".attribute") {
       while (!accept(")")) next();

@@ -17,8 +17,10 @@ void Parser::body() {
       if (scope_ == 0) return;
       scope_ = scope().parent;
     } else if (!block_or_label()) {
-      if (peek().text[0] == '.') body_directive();
-      else statement();
+      if (peek().text[0] == '.')
+        body_directive();
+      else
+        statement();
     }
   }
 }
@@ -140,8 +142,10 @@ Operand Parser::operand() {
   if (accept("|")) {
     result.parts.push_back(operand());
   } else if (result.kind == Operand::Kind::kSymbol || result.kind == Operand::Kind::kVariable) {
-    if (accept("+")) result.offset = accept("-") ? -s64(integer()) : s64(integer());
-    else if (accept("-")) result.offset = -s64(integer());
+    if (accept("+"))
+      result.offset = accept("-") ? -s64(integer()) : s64(integer());
+    else if (accept("-"))
+      result.offset = -s64(integer());
   }
   return result;
 }
@@ -163,8 +167,10 @@ Operand Parser::address() {
   result.parts.push_back(operand());
   Operand& base = result.parts[0];
   result.offset = std::exchange(base.offset, 0);
-  if (accept("+")) result.offset += accept("-") ? -s64(integer()) : s64(integer());
-  else if (accept("-")) result.offset -= s64(integer());
+  if (accept("+"))
+    result.offset += accept("-") ? -s64(integer()) : s64(integer());
+  else if (accept("-"))
+    result.offset -= s64(integer());
   expect("]");
   return result;
 }
@@ -178,17 +184,20 @@ Operand Parser::number(bool negative) {
     std::size_t used = text.size();
     double value = 0;
     try {
-      if (mark == 'f') value = double(std::bit_cast<f32>(u32(std::stoul(text.substr(2), &used, 16))));
-      else if (mark == 'd') value = std::bit_cast<f64>(u64(std::stoull(text.substr(2), &used, 16)));
-      else value = std::stod(text, &used);
+      if (mark == 'f')
+        value = double(std::bit_cast<f32>(u32(std::stoul(text.substr(2), &used, 16))));
+      else if (mark == 'd')
+        value = std::bit_cast<f64>(u64(std::stoull(text.substr(2), &used, 16)));
+      else
+        value = std::stod(text, &used);
     } catch (const std::exception&) {
       fail(cat("'", text, "' is no number"));
     }
     if (used + (mark == 'f' || mark == 'd' ? 2 : 0) != text.size()) fail(cat("'", text, "' is no number"));
     result.kind = Operand::Kind::kFloat;
     result.bits = std::bit_cast<u64>(negative ? -value : value);
-    // a signalling NaN loses a bit on its way through a double: keep the single's bits beside it
-    if (mark == 'f') result.name = text.substr(2);
+    // a signalling NaN loses a bit on its way through a double
+    if (mark == 'f') result.single = u32(std::stoul(text.substr(2), nullptr, 16)) ^ (negative ? 0x80000000u : 0u);
     next();
     return result;
   }

@@ -21,8 +21,25 @@ using Handler = void (*)(Warp& warp, const Inst& inst);
 enum class Flow : u8 { kNext, kBranch, kBranchIndex, kReturn, kExit, kTrap, kBarrier, kCall };
 
 /// What the counters tell apart.
-enum class Class : u8 { kInteger, kFloat, kDouble, kHalf, kConvert, kMove, kCompare, kSpecialFunction, kMatrix, kLoad,
-                        kStore, kAtomic, kAsync, kWarp, kBarrier, kControl, kCount };
+enum class Class : u8 {
+  kInteger,
+  kFloat,
+  kDouble,
+  kHalf,
+  kConvert,
+  kMove,
+  kCompare,
+  kSpecialFunction,
+  kMatrix,
+  kLoad,
+  kStore,
+  kAtomic,
+  kAsync,
+  kWarp,
+  kBarrier,
+  kControl,
+  kCount
+};
 
 /// An operand is a byte offset: into the registers of the warp, or with the top bit set into the module's constants.
 /// 1, 2 and 4-byte values take 4 bytes per lane (the upper ones zero), 8-byte values 8; a predicate is one mask.
@@ -31,25 +48,27 @@ inline constexpr u32 kNoOperand = 0x7fffffffu;
 
 struct Inst {
   Handler run = nullptr;
-  Handler inner = nullptr;     ///< what run wraps
-  int rounding = 0;            ///< of inner, as in <cfenv>
+  Handler inner = nullptr;  ///< what run wraps
+  int rounding = 0;         ///< of inner, as in <cfenv>
   Flow flow = Flow::kNext;
   Class kind = Class::kInteger;
   Space space = Space::kGeneric;
-  bool reconverges = false;    ///< lanes that parted may meet here
+  bool reconverges = false;  ///< lanes that parted may meet here
   bool guard_negated = false;
-  bool wide_address = false;   ///< the address is a register of 64 bits
-  bool strong = false;         ///< volatile, relaxed, acquire or release
-  u8 count = 1;                ///< elements of a vector
-  u8 size = 4;                 ///< bytes of an element
-  u8 mode = 0;                 ///< what the handler makes of it
+  bool wide_address = false;  ///< the address is a register of 64 bits
+  bool strong = false;        ///< volatile, relaxed, acquire or release
+  bool releases = false;      ///< publishes what the block wrote before
+  u8 count = 1;               ///< elements of a vector
+  u8 size = 4;                ///< bytes of an element
+  u8 mode = 0;                ///< what the handler makes of it
   u32 guard = kNoOperand;
-  std::array<u32, 16> o;       ///< results, then sources
+  std::array<u32, 16> o;  ///< results, then sources
+  u32 more = 0;           ///< first of further operands in Code::more
   u32 address = kNoOperand, address2 = kNoOperand;
   s64 offset = 0, offset2 = 0;
   u64 immediate = 0;
-  u32 target = 0;              ///< kBranch: instruction; kBranchIndex, kCall: number in the tables of Code
-  u32 meet = 0;                ///< kBranch, kBranchIndex: where the ways meet again
+  u32 target = 0;  ///< kBranch: instruction; kBranchIndex, kCall: number in the tables of Code
+  u32 meet = 0;    ///< kBranch, kBranchIndex: where the ways meet again
   u32 line = 0, file = 0, file_line = 0;
   mutable Allocation* cache = nullptr;
 
@@ -73,19 +92,20 @@ struct Call {
 struct Code {
   std::string name;
   bool is_entry = false;
-  std::vector<Inst> insts;                      ///< the last one is a kReturn
+  std::vector<Inst> insts;  ///< the last one is a kReturn
   std::vector<std::vector<u32>> branch_tables;
   std::vector<Call> calls;
+  std::vector<u32> more;  ///< operands of instructions that have more than 16
   u32 register_bytes = 0;
-  u32 local_bytes = 0;                          ///< of one thread, this function alone
-  u32 stack_bytes = 0;                          ///< with all that it calls
-  std::vector<Copy> parameters, results;        ///< to: place in the parameter block, or in local memory
+  u32 local_bytes = 0;                    ///< of one thread, this function alone
+  u32 stack_bytes = 0;                    ///< with all that it calls
+  std::vector<Copy> parameters, results;  ///< to: place in the parameter block, or in local memory
   u32 parameter_bytes = 0;
   u32 shared_bytes = 0, dynamic_offset = 0;
   bool uses_dynamic = false;
-  u32 shared_granule = 4;                       ///< smallest access to shared memory
+  u32 shared_granule = 4;  ///< smallest access to shared memory
   bool has_cas = false;
-  bool has_global_atomics = false;
+  bool uses_workspace = false;  ///< of the grid, for cooperative groups
   u32 max_threads = 0;
   std::array<u32, 3> required_threads{};
 

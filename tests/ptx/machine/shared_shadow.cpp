@@ -14,13 +14,23 @@ constexpr u64 kWritten = 1, kInFlight = 2, kAtomic = 4;
 u64 entry_of(u32 time, const Warp& w, u32 lane, u64 flags) {
   return u64{time} << 32 | u64{w.sync & 0xffff} << 16 | u64{w.number} << 11 | u64{lane} << 6 | flags;
 }
-u32 time_of(u64 entry) { return u32(entry >> 32); }
-u32 sync_of(u64 entry) { return u32(entry >> 16) & 0xffff; }
-u32 warp_of(u64 entry) { return u32(entry >> 11) & 31; }
-u32 lane_of(u64 entry) { return u32(entry >> 6) & 31; }
+u32 time_of(u64 entry) {
+  return u32(entry >> 32);
+}
+u32 sync_of(u64 entry) {
+  return u32(entry >> 16) & 0xffff;
+}
+u32 warp_of(u64 entry) {
+  return u32(entry >> 11) & 31;
+}
+u32 lane_of(u64 entry) {
+  return u32(entry >> 6) & 31;
+}
 
 constexpr u64 kSeveral = 1;
-u64 last_of(const Warp& w, u32 lane) { return u64{w.sync} << 32 | u64{w.number} << 16 | u64{lane} << 8; }
+u64 last_of(const Warp& w, u32 lane) {
+  return u64{w.sync} << 32 | u64{w.number} << 16 | u64{lane} << 8;
+}
 
 /// The last readers, one more among them.
 u64 joined(u64 before, u64 own) {
@@ -30,8 +40,7 @@ u64 joined(u64 before, u64 own) {
 
 void race(Warp& w, const Inst& i, u32 lane, u64 offset, std::string_view what, u32 warp, const std::string& lanes) {
   w.launch->fault(Fault::kSharedRace, w, i, lane,
-                  cat("race in shared memory: ", what, " at offset ", offset, " by warp ", warp, lanes,
-                      ", with no barrier in between"));
+                  cat(what, " at offset ", offset, " by warp ", warp, lanes, ", with no barrier in between"));
 }
 
 }  // namespace
@@ -70,7 +79,8 @@ void SharedShadow::read(Warp& w, const Inst& i, u32 lane, u64 offset, u32 bytes,
     const u64 at = std::max(offset, g << shift_);
     if (writer & kInFlight)
       w.launch->fault(Fault::kAsyncCopy, w, i, lane,
-                      cat("read of shared memory at offset ", at, " that an async copy is still writing: wait for its group first"));
+                      cat("read of shared memory at offset ", at,
+                          " that an async copy is still writing: wait for its group first"));
     else if (!(writer & kWritten))
       w.launch->fault(Fault::kUninitialised, w, i, lane, cat("read of shared memory never written, at offset ", at));
     else if (!in_order(w, lane, writer) && !((writer & kAtomic) && (atomic || i.strong)))
@@ -103,7 +113,8 @@ void SharedShadow::check_readers(Warp& w, const Inst& i, u32 lane, u64 g) {
   if (conflicting != 0) return race(w, i, lane, g << shift_, "write after a read", first_lane(conflicting), "");
   const u64 last = last_[g], own = last_of(w, lane);
   if (last >> 16 == own >> 16 && ((last & kSeveral) || (last ^ own) >> 8 != 0))
-    race(w, i, lane, g << shift_, "write after a read", w.number, (last & kSeveral) ? " (several lanes)" : cat(" lane ", last >> 8 & 0xff));
+    race(w, i, lane, g << shift_, "write after a read", w.number,
+         (last & kSeveral) ? " (several lanes)" : cat(" lane ", last >> 8 & 0xff));
 }
 
 void SharedShadow::write(Warp& w, const Inst& i, u32 lane, u64 offset, u32 bytes, bool atomic, const void* value) {
@@ -130,7 +141,8 @@ void SharedShadow::depart(Warp& w, const Inst& i, u32 lane, u64 offset, u32 byte
 }
 
 void SharedShadow::land(const Warp& w, u32 lane, u64 offset, u32 bytes) {
-  for (u64 g = offset >> shift_; g <= (offset + bytes - 1) >> shift_; ++g) writers_[g] = entry_of(now_, w, lane, kWritten);
+  for (u64 g = offset >> shift_; g <= (offset + bytes - 1) >> shift_; ++g)
+    writers_[g] = entry_of(now_, w, lane, kWritten);
 }
 
 void SharedShadow::barrier(u32 waiters, u32 arrivers) {

@@ -3,7 +3,8 @@
 //
 // Time is a counter that every completed barrier advances.  An access carries the time at which it happened;
 // synced[w][u] is the time since when warp w no longer knows what warp u did, so an access of u at time t happened
-// before what w does now exactly if t < synced[w][u].  Inside a warp, lanes are in order across __syncwarp and barriers.
+// before what w does now exactly if t < synced[w][u].  Inside a warp, lanes are in order across __syncwarp and
+// barriers.
 #pragma once
 #include <array>
 #include <vector>
@@ -39,10 +40,10 @@ class SharedShadow {
 
   u32 shift_ = 2;
   u32 warps_ = 0, now_ = 1;
-  u32 everyone_ = 0;            ///< least of oldest_
-  std::vector<u64> writers_;    ///< time:32 | sync:16 | warp:5 | lane:5 | flags:6
-  std::vector<u64> readers_;    ///< time:32 | mask of warps
-  std::vector<u64> last_;       ///< last reader: sync:32 | warp:8 | lane:8 | several:1
+  u32 everyone_ = 0;          ///< least of oldest_
+  std::vector<u64> writers_;  ///< time:32 | sync:16 | warp:5 | lane:5 | flags:6
+  std::vector<u64> readers_;  ///< time:32 | mask of warps
+  std::vector<u64> last_;     ///< last reader: sync:32 | warp:8 | lane:8 | several:1
   std::vector<std::array<u32, 32>> synced_;
   std::array<u32, 32> oldest_{};  ///< least of synced_[w]
 };

@@ -2,6 +2,7 @@
 // PTX text as a tree: what parse() makes and translate() reads.
 #pragma once
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@ struct Operand {
   bool negated = false;        ///< !%p
   u32 index = 0;               ///< kRegister: number of the register; kVariable: of the variable in the function
   u64 bits = 0;                ///< kInteger: the value; kFloat: bits of a double
+  std::optional<u32> single;   ///< kFloat: bits of the float, if it was written as 0f...
   s64 offset = 0;              ///< kAddress: [base + offset]; kSymbol, kVariable: symbol + offset
   std::string name;            ///< kSymbol, kSpecial
   std::vector<Operand> parts;  ///< kVector, kList: elements; kAddress: the base; d|p: p
@@ -39,7 +41,7 @@ struct Variable {
 
 struct Statement {
   u32 line = 0;
-  u32 file = 0, file_line = 0;     ///< from .loc; 0 if there is none
+  u32 file = 0, file_line = 0;  ///< from .loc; 0 if there is none
   u32 scope = 0;
   std::string opcode;              ///< all of it: ld.global.v4.f32
   std::vector<std::string> words;  ///< its parts: ld, global, v4, f32

@@ -30,8 +30,7 @@ u32 Module::constant(u32 bytes, u64 bits) {
   const auto [entry, is_new] = known_.try_emplace({stored, bits}, u32(constants.size()));
   if (is_new) {
     constants.resize(constants.size() + kLanes * stored);
-    for (u32 lane = 0; lane < kLanes; ++lane)
-      std::memcpy(&constants[entry->second + lane * stored], &bits, stored);
+    for (u32 lane = 0; lane < kLanes; ++lane) std::memcpy(&constants[entry->second + lane * stored], &bits, stored);
   }
   return entry->second | kConstantBit;
 }
@@ -48,7 +47,8 @@ void Translator::note_error(const Statement& statement, const std::string& messa
   std::string text = statement.line <= module_.source.lines.size() ? module_.source.lines[statement.line - 1] : "";
   text.erase(0, std::min(text.find_first_not_of(" \t"), text.size()));
   if (++errors_ <= kMaxErrors)
-    messages_ += cat(messages_.empty() ? "" : "\n", "kernel ", function_->name, ", line ", statement.line, ": ", message, ": ", text);
+    messages_ += cat(messages_.empty() ? "" : "\n", "kernel ", function_->name, ", line ", statement.line, ": ",
+                     message, ": ", text);
 }
 
 void Translator::run() {
@@ -158,7 +158,8 @@ void Translator::place_locals() {
   }
   code_->local_bytes = u32(round_up(code_->local_bytes, 16));
   for (const Variable& variable : module_.source.variables)
-    if (variable.space == Space::kShared && variable.bytes == 0) dynamic_align = std::max(dynamic_align, variable.align);
+    if (variable.space == Space::kShared && variable.bytes == 0)
+      dynamic_align = std::max(dynamic_align, variable.align);
   code_->dynamic_offset = u32(round_up(code_->shared_bytes, dynamic_align));
 }
 
@@ -213,6 +214,8 @@ void Translator::finish() {
       draft.inst.target = u32(code_->branch_tables.size());
       code_->branch_tables.push_back(draft.targets);
     }
+    draft.inst.more = u32(code_->more.size());
+    code_->more.insert(code_->more.end(), draft.more.begin(), draft.more.end());
     code_->insts.push_back(draft.inst);
   }
 }
@@ -232,8 +235,7 @@ void Translator::link_calls() {
         throw Error(cat("kernel ", code->name, ": call of ", call.name, " with the wrong number of arguments"));
       call.callee = callee;
       for (std::size_t k = 0; k < call.arguments.size(); ++k) call.arguments[k].to = callee->parameters[k].to;
-      for (std::size_t k = 0; k < call.results.size(); ++k)
-        call.results[k].from = callee->results[k].to;
+      for (std::size_t k = 0; k < call.results.size(); ++k) call.results[k].from = callee->results[k].to;
     }
   for (const auto& code : module_.codes) {
     std::vector<const Code*> path;
@@ -242,7 +244,8 @@ void Translator::link_calls() {
     code->uses_dynamic = true;
     for (const auto& other : module_.codes)
       if (other->dynamic_offset != code->dynamic_offset && !(other->is_entry && other->calls.empty()))
-        throw Error(cat("kernel ", code->name, ": unsupported: a function uses dynamic shared memory, which does not "
+        throw Error(cat("kernel ", code->name,
+                        ": unsupported: a function uses dynamic shared memory, which does not "
                         "begin at the same place in all kernels"));
   }
 }
@@ -258,7 +261,7 @@ u32 Translator::stack_of(Code& code, std::vector<const Code*>& path) {
     // What a function does to shared and global memory, its callers do.
     code.shared_granule = std::min(code.shared_granule, callee.shared_granule);
     code.has_cas |= callee.has_cas;
-    code.has_global_atomics |= callee.has_global_atomics;
+    code.uses_workspace |= callee.uses_workspace;
   }
   path.pop_back();
   return code.local_bytes + deepest;

@@ -13,7 +13,7 @@ constexpr std::pair<std::string_view, Type> kNames[] = {
     {"u32", Type::kU32},   {"u64", Type::kU64},   {"s8", Type::kS8},         {"s16", Type::kS16},
     {"s32", Type::kS32},   {"s64", Type::kS64},   {"f16", Type::kF16},       {"f16x2", Type::kF16x2},
     {"bf16", Type::kBF16}, {"f32", Type::kF32},   {"bf16x2", Type::kBF16x2}, {"f32x2", Type::kF32x2},
-    {"f64", Type::kF64},   {"tf32", Type::kTF32}};
+    {"f64", Type::kF64},   {"tf32", Type::kTF32}, {"u16x2", Type::kU16x2},   {"s16x2", Type::kS16x2}};
 
 }  // namespace
 
@@ -25,11 +25,26 @@ Type parse_type(std::string_view word) {
 
 u32 bytes_of(Type type) {
   switch (type) {
-    case Type::kB8: case Type::kU8: case Type::kS8: return 1;
-    case Type::kB16: case Type::kU16: case Type::kS16: case Type::kF16: case Type::kBF16: return 2;
-    case Type::kB64: case Type::kU64: case Type::kS64: case Type::kF64: case Type::kF32x2: return 8;
-    case Type::kB128: return 16;
-    default: return 4;
+    case Type::kB8:
+    case Type::kU8:
+    case Type::kS8:
+      return 1;
+    case Type::kB16:
+    case Type::kU16:
+    case Type::kS16:
+    case Type::kF16:
+    case Type::kBF16:
+      return 2;
+    case Type::kB64:
+    case Type::kU64:
+    case Type::kS64:
+    case Type::kF64:
+    case Type::kF32x2:
+      return 8;
+    case Type::kB128:
+      return 16;
+    default:
+      return 4;
   }
 }
 

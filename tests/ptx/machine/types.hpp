@@ -46,9 +46,13 @@ inline std::string hex(u64 value) {
   return out.str();
 }
 
-inline u64 round_up(u64 n, u64 to) { return (n + to - 1) / to * to; }
+inline u64 round_up(u64 n, u64 to) {
+  return (n + to - 1) / to * to;
+}
 
-inline u32 first_lane(u32 mask) { return u32(std::countr_zero(mask)); }
+inline u32 first_lane(u32 mask) {
+  return u32(std::countr_zero(mask));
+}
 
 /// Calls f(lane) for every lane of the mask, in ascending order.
 template <class F>
@@ -58,14 +62,41 @@ void each_lane(u32 mask, F&& f) {
 
 /// Types that instructions name.
 enum class Type : u8 {
-  kNone, kPred, kB8, kB16, kB32, kB64, kB128, kU8, kU16, kU32, kU64, kS8, kS16, kS32, kS64,
-  kF16, kF16x2, kBF16, kBF16x2, kTF32, kF32, kF32x2, kF64
+  kNone,
+  kPred,
+  kB8,
+  kB16,
+  kB32,
+  kB64,
+  kB128,
+  kU8,
+  kU16,
+  kU32,
+  kU64,
+  kS8,
+  kS16,
+  kS32,
+  kS64,
+  kF16,
+  kF16x2,
+  kBF16,
+  kBF16x2,
+  kTF32,
+  kF32,
+  kF32x2,
+  kF64,
+  kU16x2,
+  kS16x2
 };
 
 /// kNone if the word is no type.
 Type parse_type(std::string_view word);
 u32 bytes_of(Type type);
-inline bool is_signed(Type t) { return t >= Type::kS8 && t <= Type::kS64; }
-inline bool is_float(Type t) { return t == Type::kF32 || t == Type::kF64; }
+inline bool is_signed(Type t) {
+  return t >= Type::kS8 && t <= Type::kS64;
+}
+inline bool is_float(Type t) {
+  return t == Type::kF32 || t == Type::kF64;
+}
 
 }  // namespace ptx

@@ -70,20 +70,27 @@ class Run {
   bool step(const Inst& i, u32 mask) {
     w_.mask = mask;
     switch (i.flow) {
-      case Flow::kBranch: branch(i, mask); return !w_.launch->stopped();
-      case Flow::kBranchIndex: branch_index(i, mask); return true;
+      case Flow::kBranch:
+        branch(i, mask);
+        return !w_.launch->stopped();
+      case Flow::kBranchIndex:
+        branch_index(i, mask);
+        return true;
       case Flow::kBarrier:
         ++pc_;
         if (mask == 0) return true;
         path_->pc = pc_;
         w_.block->arrive(w_, i);
         return !w_.waiting && !w_.launch->stopped();
-      case Flow::kCall: return call(i, mask);
-      case Flow::kReturn: return leave(mask, false);
+      case Flow::kCall:
+        return call(i, mask);
+      case Flow::kReturn:
+        return leave(mask, false);
       case Flow::kTrap:
-        if (mask != 0) w_.launch->fault(Fault::kTrap, w_, i, first_lane(mask), "trap");
+        if (mask != 0) w_.launch->fault(Fault::kTrap, w_, i, first_lane(mask), "the thread executes trap");
         return leave(mask, true);
-      default: return leave(mask, true);
+      default:
+        return leave(mask, true);
     }
   }
 
@@ -114,8 +121,10 @@ class Run {
         }
       ways.emplace_back(target, 1u << l);
     });
-    if (ways.size() == 1) pc_ = ways[0].first;
-    else part(i, ways);
+    if (ways.size() == 1)
+      pc_ = ways[0].first;
+    else
+      part(i, ways);
   }
 
   /// The lanes go different ways, the last first, until they meet.
@@ -123,8 +132,10 @@ class Run {
     ++w_.launch->counters.divergent_branches;
     const u32 meet = i.meet;
     // A path that ends where the ways meet has nothing left to do: loops do not grow the stack.
-    if (path_->meet == meet && w_.paths.size() > w_.frames.back().first_path + 1) w_.paths.pop_back();
-    else path_->pc = meet;
+    if (path_->meet == meet && w_.paths.size() > w_.frames.back().first_path + 1)
+      w_.paths.pop_back();
+    else
+      path_->pc = meet;
     for (const auto& [to, lanes] : ways)
       if (to != meet) w_.paths.push_back({to, meet, lanes});
     path_ = &w_.paths.back();
@@ -148,13 +159,15 @@ class Run {
     frame.local_base = caller.local_base + caller.code->local_bytes;
     const u64 stride = w_.local.size() / kLanes;
     if (frame.local_base + call.callee->local_bytes > stride) {
-      w_.launch->fault(Fault::kIllegalAddress, w_, i, first_lane(mask), cat("the stack of ", stride, " bytes overflows"));
+      w_.launch->fault(Fault::kIllegalAddress, w_, i, first_lane(mask),
+                       cat("the stack of ", stride, " bytes overflows"));
       w_.launch->faults.stop = true;
       return false;
     }
     each_lane(mask, [&](u32 l) {
       for (const Copy& c : call.arguments)
-        std::memcpy(&w_.local[l * stride + frame.local_base + c.to], &w_.local[l * stride + caller.local_base + c.from], c.bytes);
+        std::memcpy(&w_.local[l * stride + frame.local_base + c.to], &w_.local[l * stride + caller.local_base + c.from],
+                    c.bytes);
     });
     w_.spare.emplace_back(new u8[call.callee->register_bytes + 64]());
     frame.registers = w_.spare.back().get();
@@ -194,7 +207,8 @@ class Run {
     const u64 stride = w_.local.size() / kLanes;
     each_lane(mask, [&](u32 l) {
       for (const Copy& c : frame.call->results)
-        std::memcpy(&w_.local[l * stride + caller.local_base + c.to], &w_.local[l * stride + frame.local_base + c.from], c.bytes);
+        std::memcpy(&w_.local[l * stride + caller.local_base + c.to], &w_.local[l * stride + frame.local_base + c.from],
+                    c.bytes);
     });
   }
 
@@ -220,6 +234,8 @@ class Run {
 
 }  // namespace
 
-void run_warp(Warp& warp, u64 slice) { Run(warp).go(slice); }
+void run_warp(Warp& warp, u64 slice) {
+  Run(warp).go(slice);
+}
 
 }  // namespace ptx
