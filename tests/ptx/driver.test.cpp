@@ -140,6 +140,27 @@ TEST_CASE("PTX driver: PTX_ARCH picks the text of a fat binary", "[ptx][driver][
   CHECK(error.text().find("80, 100") != std::string::npos);
 }
 
+TEST_CASE("PTX driver: fat binaries may be compressed, and damaged ones are refused", "[ptx][driver][parity]") {
+  for (const char* const mode : {"size", "speed"}) {
+    INFO(mode);
+    Device device;
+    const CUdeviceptr out = device.upload(std::vector<float>{0}), in = device.upload(std::vector<float>(256, 1.f));
+    REQUIRE(device.launch(device.compiled(std::string("compressed_") + mode, "count_right"), {4}, {64}, 0, out, in,
+                          256) == CUDA_SUCCESS);
+    CHECK(device.download<float>(out, 1)[0] == 4);
+    std::ifstream file(std::string(HSTU_PTX_KERNELS) + "/compressed_" + mode + ".fatbin", std::ios::binary);
+    const std::string good((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+    REQUIRE(good.size() > 200);
+    StandardError error;
+    for (std::size_t k = 16; k < good.size(); k += k < 110 ? 1 : 97) {
+      std::string bad = good;
+      bad[k] = char(bad[k] ^ 0x55);
+      CUmodule module = nullptr;
+      cuModuleLoadData(&module, bad.data());  // any result, but no crash
+    }
+  }
+}
+
 TEST_CASE("PTX driver: copies and fills, and their limits", "[ptx][driver][parity]") {
   Device device;
   const CUdeviceptr a = device.allocate(64), b = device.allocate(64);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# The PTX machine: stand-ins for libcuda and libcublas that execute the PTX which nvcc emits, on the CPU, and their tests.
-# They need nvcc and the CUDA headers, but no GPU and no driver.
+# The PTX machine: stand-ins for libcuda and libcublas that execute the PTX which nvcc emits, on the CPU, and their
+# tests.  They need nvcc and the CUDA headers, but no GPU and no driver.
 set(ptx_folder ${CMAKE_CURRENT_LIST_DIR})
 set(ptx_library_folder ${PROJECT_BINARY_DIR}/tests/ptx/lib)
 
@@ -48,7 +48,7 @@ if(EXISTS ${HSTU_CUDA_INCLUDE}/cublas_v2.h)
                      libcublas.so.13 ${ptx_library_folder}/libcublas.so.12)
 endif()
 
-# ---- kernels of the tests: fat binaries with the PTX of nvcc's older and newer code generator -------------------------
+# ---- kernels of the tests: fat binaries with the PTX of nvcc's older and newer code generator -----------------------
 set(ptx_kernel_folder ${PROJECT_BINARY_DIR}/tests/ptx/kernels)
 file(MAKE_DIRECTORY ${ptx_kernel_folder})
 file(GLOB ptx_kernel_files CONFIGURE_DEPENDS ${ptx_folder}/kernels/*.cu ${ptx_folder}/wrong/*.cu)
@@ -62,9 +62,17 @@ foreach(file IN LISTS ptx_kernel_files)
     COMMENT "Compiling tests/ptx/${stem}.cu")
   list(APPEND ptx_kernel_binaries ${binary})
 endforeach()
+foreach(mode size speed)  # zstd, nvcc's default, and LZ4
+  set(binary ${ptx_kernel_folder}/compressed_${mode}.fatbin)
+  add_custom_command(OUTPUT ${binary} DEPENDS ${ptx_folder}/wrong/blocks.cu ${ptx_folder}/wrong/pair.cuh VERBATIM
+    COMMAND ${HSTU_NVCC} -std=c++17 -O3 -fatbin --compress-mode=${mode} -gencode=arch=compute_80,code=compute_80
+            -o ${binary} ${ptx_folder}/wrong/blocks.cu
+    COMMENT "Compiling tests/ptx/wrong/blocks.cu, compressed for ${mode}")
+  list(APPEND ptx_kernel_binaries ${binary})
+endforeach()
 add_custom_target(hstu_ptx_kernels DEPENDS ${ptx_kernel_binaries})
 
-# ---- tests ------------------------------------------------------------------------------------------------------------
+# ---- tests ----------------------------------------------------------------------------------------------------------
 set(ptx_tests ${files_of_ptx})
 if(NOT TARGET hstu_ptx_cublas)
   list(FILTER ptx_tests EXCLUDE REGEX "cublas")
@@ -97,7 +105,8 @@ if(HSTU_CUDA_STUB)
   target_link_libraries(hstu_ptx_host_program PRIVATE ${HSTU_CUDA_STUB} hstu_own_flags)
   target_include_directories(hstu_ptx_host_program SYSTEM PRIVATE ${HSTU_CUDA_INCLUDE})
   target_compile_features(hstu_ptx_host_program PRIVATE cxx_std_20)
-  set_target_properties(hstu_ptx_host_program PROPERTIES SKIP_BUILD_RPATH ON RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
+  set_target_properties(hstu_ptx_host_program PROPERTIES SKIP_BUILD_RPATH ON
+                        RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
   add_dependencies(hstu_ptx_host_program hstu_ptx_cuda hstu_ptx_kernels)
   foreach(architecture 80 100)
     add_test(NAME ptx.host_program_${architecture} COMMAND hstu_ptx_host_program ${ptx_kernel_folder}/math.fatbin)

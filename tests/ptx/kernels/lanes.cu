@@ -18,7 +18,10 @@ extern "C" __global__ void shuffles(int* out, const int* in) {
   // without the predicate, and with it
   asm volatile("shfl.sync.bfly.b32 %0, %1, 1, 31, -1;" : "=r"(o[6]) : "r"(x));
   int ignored;
-  asm volatile("{.reg .pred p; shfl.sync.down.b32 %1|p, %2, 2, 0x1807, -1; selp.b32 %0, 1, 0, p;}" : "=r"(o[7]), "=r"(ignored) : "r"(x));
+  asm volatile("{.reg .pred p; shfl.sync.down.b32 %1|p, %2, 2, 0x1807, -1; selp.b32 %0, 1, 0, p;}"
+               : "=r"(o[7]), "=r"(ignored)
+               : "r"(x));
+  o[7] += 0 * ignored;
 }
 
 extern "C" __global__ void collectives(unsigned* out, const int* in) {

@@ -59,7 +59,8 @@ extern "C" __global__ void functions_f64(double* out, const double* in, int whic
 template <class Half>
 __device__ void operators(float* out, float a, float b) {
   const Half x = a, y = b;
-  const Half results[] = {x + y, x * y, x / y, __hfma(x, y, x), __hmax(x, y), hexp(y), hsqrt(y), x < y ? Half(1.f) : Half(0.f)};
+  const Half results[] = {x + y,        x * y,   x / y,    __hfma(x, y, x),
+                          __hmax(x, y), hexp(y), hsqrt(y), x < y ? Half(1.f) : Half(0.f)};
   for (int k = 0; k < 8; ++k) out[k] = float(results[k]);
 }
 extern "C" __global__ void halves(float* out, const float* x, const float* y) {

@@ -144,7 +144,7 @@ std::string Memory::describe(u64 address) const {
   if (before != nullptr && inside < before->size)
     return cat(inside, " bytes into an allocation of ", before->size, " bytes at ", hex(before->base));
   constexpr u64 kNear = u64{1} << 24;
-  const u64 behind = before == nullptr ? kNear : inside - before->size;
+  const u64 behind = before == nullptr ? kNear : std::min(kNear, inside - before->size);
   const u64 ahead = after == allocations_.end() ? kNear : after->first - address;
   if (ahead < behind)
     return cat("outside every allocation, ", ahead, " bytes before the one of ", after->second->size, " bytes at ",

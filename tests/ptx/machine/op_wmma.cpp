@@ -62,20 +62,17 @@ void load(Warp& w, const Inst& i) {
   check_whole_warp(w, i);
   const Fragment f = unpacked(i.immediate);
   const u32 bytes = bytes_of(f.type);
-  for (u32 r = 0; r < f.registers(); ++r) {
-    u32 t[kLanes] = {};
-    for (u32 half = 0; half < f.per_register(); ++half) {
-      Bytes places;
-      const Addresses a = slot_addresses(w, i, f, r * f.per_register() + half);
-      locate(w, i, i.space, a, bytes, Access::kRead, nullptr, places);
-      for (u32 l = 0; l < kLanes; ++l) {
-        u32 value = 0;
-        std::memcpy(&value, places[l], bytes);
-        t[l] |= value << (16 * half);
-      }
+  u32 t[8][kLanes] = {};  // all of them before the first is written: a result may lie where address or stride lie
+  for (u32 slot = 0; slot < f.registers() * f.per_register(); ++slot) {
+    Bytes places;
+    locate(w, i, i.space, slot_addresses(w, i, f, slot), bytes, Access::kRead, nullptr, places);
+    for (u32 l = 0; l < kLanes; ++l) {
+      u32 value = 0;
+      std::memcpy(&value, places[l], bytes);
+      t[slot / f.per_register()][l] |= value << (16 * (slot % f.per_register()));
     }
-    put(w, i.o[r], t);
   }
+  for (u32 r = 0; r < f.registers(); ++r) put(w, i.o[r], t[r]);
 }
 
 void store(Warp& w, const Inst& i) {

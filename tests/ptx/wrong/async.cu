@@ -92,8 +92,10 @@ __device__ void half_product(float* out, const float* in, int n) {
   float d0 = 0, d1 = 0, d2 = 0, d3 = 0;
   const unsigned a = __float_as_uint(in[i]);
   if (kRight || i < n)
-    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%4,%4,%4}, {%4,%4}, {%0,%1,%2,%3};"
-                 : "+f"(d0), "+f"(d1), "+f"(d2), "+f"(d3) : "r"(a));
+    asm volatile(
+        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%4,%4,%4}, {%4,%4}, {%0,%1,%2,%3};"
+        : "+f"(d0), "+f"(d1), "+f"(d2), "+f"(d3)
+        : "r"(a));
   out[i] = d0 + d1 + d2 + d3;
 }
 PTX_PAIR(half_product, (float* out, const float* in, int n), (out, in, n))
