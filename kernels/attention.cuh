@@ -21,12 +21,12 @@ HSTU_DEVICE int time_bucket(const AttentionBias& bias, std::int32_t difference) 
   return low;
 }
 
-HSTU_DEVICE float position_bias(const AttentionBias& bias, int head, int distance) {
-  const std::int64_t row = bias.position_rows[distance];
-  return bias.position_table[row * bias.position_heads + (bias.position_heads > 1 ? head : 0)];
+/// The biases of one head by distance, and by bucket.
+HSTU_DEVICE const float* position_biases(const AttentionBias& bias, int longest, int head) {
+  return bias.by_distance + (bias.position_heads > 1 ? static_cast<std::int64_t>(head) * longest : 0);
 }
-HSTU_DEVICE float time_bias(const AttentionBias& bias, int head, int bucket) {
-  return bias.time_table[bucket * bias.time_heads + (bias.time_heads > 1 ? head : 0)];
+HSTU_DEVICE const float* time_biases(const AttentionBias& bias, int head) {
+  return bias.by_bucket + (bias.time_heads > 1 ? head * bias.buckets : 0);
 }
 
 /// 0 for a dropped weight, else what it is multiplied by.  `key` is the place in the user's history.

@@ -1,109 +1,36 @@
 // SPDX-License-Identifier: MIT
 // The plain rung of attention: float32, any head size up to 256, the reference on the device for the others.
-// A block owns 16 rows (queries; keys for dK and dV) and walks over tiles of 32 columns.  A warp has 4 of the rows:
-// its lanes are the columns while it makes scores, and the columns of the result while it multiplies by them.
+// The rows of a block are queries (keys for dK and dV), see plain.cuh.
 #include "attention.cuh"
+#include "plain.cuh"
 
 namespace hstu::cuda {
 
-constexpr int kThreads = 128;
-constexpr int kWarps = kThreads / kWarpSize;
-constexpr int kRows = 16;                  // of a block
-constexpr int kWarpRows = kRows / kWarps;  // of a warp
-constexpr int kColumns = kWarpSize;        // of a tile
-constexpr int kChunks = 256 / kWarpSize;   // of the result's columns
 constexpr int kDiagonals = kRows + kColumns - 1;
 
-/// An odd pitch, so that lanes reading one column of 32 rows meet 32 banks.
-HSTU_DEVICE int pitch_of(int cols) {
-  return cols | 1;
-}
-
-/// Rows [first, first + kCount) of a head into shared memory; zeros behind the last row.
-template <int kCount>
-HSTU_DEVICE void load_rows(float* to, int pitch, const float* head, std::int64_t stride, int first, int rows,
-                           int cols) {
-  for (int r = warp_id(); r < kCount; r += kWarps) {
-    for (int c = lane_id(); c < cols; c += kWarpSize) {
-      to[r * pitch + c] = first + r < rows ? head[(first + r) * stride + c] : 0.0f;
-    }
-  }
-}
-
-/// dots[r] = row r of this warp · the lane's column; `rows` has no padding.
-HSTU_DEVICE void multiply(float (&dots)[kWarpRows], const float* rows, const float* columns, int size) {
-#pragma unroll
-  for (int r = 0; r < kWarpRows; ++r) dots[r] = 0.0f;
-  rows += warp_id() * kWarpRows * size;
-  columns += lane_id() * pitch_of(size);
-  for (int c = 0; c < size; ++c) {
-    const float column = columns[c];
-#pragma unroll
-    for (int r = 0; r < kWarpRows; ++r) dots[r] = fmaf(rows[r * size + c], column, dots[r]);
-  }
-}
-
-/// sums[r][k] += Σ_j weights[r, j]·columns[j, lane + 32·k].
-HSTU_DEVICE void accumulate(float (&sums)[kWarpRows][kChunks], const float* weights, const float* columns, int size) {
-  weights += warp_id() * kWarpRows * kColumns;
-  for (int j = 0; j < kColumns; ++j) {
-    float weight[kWarpRows];
-#pragma unroll
-    for (int r = 0; r < kWarpRows; ++r) weight[r] = weights[r * kColumns + j];
-#pragma unroll
-    for (int k = 0; k < kChunks; ++k) {
-      const int c = lane_id() + k * kWarpSize;
-      if (c >= size) break;
-      const float column = columns[j * pitch_of(size) + c];
-#pragma unroll
-      for (int r = 0; r < kWarpRows; ++r) sums[r][k] = fmaf(weight[r], column, sums[r][k]);
-    }
-  }
-}
-
-HSTU_DEVICE void clear(float (&sums)[kWarpRows][kChunks]) {
-#pragma unroll
-  for (int r = 0; r < kWarpRows; ++r) {
-#pragma unroll
-    for (int k = 0; k < kChunks; ++k) sums[r][k] = 0.0f;
-  }
-}
-
-/// Writes factor·sums of the warp's rows.
-HSTU_DEVICE void store_rows(const float (&sums)[kWarpRows][kChunks], float factor, float* head, std::int64_t stride,
-                            int first, int rows, int cols) {
-#pragma unroll
-  for (int r = 0; r < kWarpRows; ++r) {
-    const int row = first + warp_id() * kWarpRows + r;
-    if (row >= rows) break;
-#pragma unroll
-    for (int k = 0; k < kChunks; ++k) {
-      const int c = lane_id() + k * kWarpSize;
-      if (c < cols) head[row * stride + c] = factor * sums[r][k];
-    }
-  }
-}
-
-/// One user and head of a problem.
+/// The user of a tile, and the head.
 struct User {
   int start, length, head;
 
-  HSTU_DEVICE User(const AttentionOperands<float>& o, int user)
-      : start(o.bounds[user]), length(o.bounds[user + 1] - start), head(static_cast<int>(blockIdx.y)) {}
+  HSTU_DEVICE User(const AttentionOperands<float>& o, int token)
+      : start(o.spans[token].first), length(o.spans[token].end - start), head(static_cast<int>(blockIdx.y)) {}
+  /// Row r of a tile is place `first + r` of the user's history; null behind its end.
   template <class T>
-  HSTU_DEVICE T* rows(T* matrix, std::int64_t stride, int width) const {
-    return matrix + start * stride + head * width;
+  HSTU_DEVICE auto rows(T* matrix, std::int64_t stride, int head_stride, int first) const {
+    return [=, this](int r) -> T* {
+      return first + r < length ? matrix + (start + first + r) * stride + head * head_stride : nullptr;
+    };
   }
 };
 
 /// Score of query i and key j <= i from their product; `bucket` receives that of their times.
 HSTU_DEVICE float score_of(const AttentionOperands<float>& o, const User& user, int i, int j, float dot, int& bucket) {
   float score = o.alpha * dot;
-  if (o.bias.position_table != nullptr) score += position_bias(o.bias, user.head, i - j);
+  if (o.bias.by_distance != nullptr) score += position_biases(o.bias, o.longest, user.head)[i - j];
   bucket = 0;
-  if (o.bias.time_table != nullptr) {
+  if (o.bias.by_bucket != nullptr) {
     bucket = time_bucket(o.bias, o.bias.query_times[user.start + i] - o.bias.key_times[user.start + j]);
-    score += time_bias(o.bias, user.head, bucket);
+    score += time_biases(o.bias, user.head)[bucket];
   }
   return score;
 }
@@ -115,11 +42,11 @@ HSTU_KERNEL(kThreads) attention_forward_plain(const __grid_constant__ AttentionF
   float* const k = q + kRows * p.dqk;
   float* const v = k + kColumns * pitch_of(p.dqk);
   float* const weights = v + kColumns * pitch_of(p.dv);
-  const AttentionTile tile = o.tiles[blockIdx.x];
-  const User user(p, tile.user);
-  const int last = min(tile.first + kRows, user.length);  // one past the last query
+  const User user(p, o.tiles[blockIdx.x]);
+  const int tile_first = o.tiles[blockIdx.x] - user.start;
+  const int last = min(tile_first + kRows, user.length);  // one past the last query
 
-  load_rows<kRows>(q, p.dqk, user.rows(p.q, p.q_stride, p.dqk), p.q_stride, tile.first, user.length, p.dqk);
+  load_rows<kRows>(q, p.dqk, user.rows(p.q, p.q_stride, p.qk_head_stride, tile_first), p.dqk);
   float sums[kWarpRows][kChunks], largest[kWarpRows], total[kWarpRows];
   clear(sums);
 #pragma unroll
@@ -129,15 +56,15 @@ HSTU_KERNEL(kThreads) attention_forward_plain(const __grid_constant__ AttentionF
   }
   for (int first = 0; first < last; first += kColumns) {
     __syncthreads();
-    load_rows<kColumns>(k, pitch_of(p.dqk), user.rows(p.k, p.k_stride, p.dqk), p.k_stride, first, user.length, p.dqk);
-    load_rows<kColumns>(v, pitch_of(p.dv), user.rows(p.v, p.v_stride, p.dv), p.v_stride, first, user.length, p.dv);
+    load_rows<kColumns>(k, pitch_of(p.dqk), user.rows(p.k, p.k_stride, p.qk_head_stride, first), p.dqk);
+    load_rows<kColumns>(v, pitch_of(p.dv), user.rows(p.v, p.v_stride, p.v_head_stride, first), p.dv);
     __syncthreads();
     float dots[kWarpRows];
     multiply(dots, q, k, p.dqk);
     const int j = first + lane_id();
 #pragma unroll
     for (int r = 0; r < kWarpRows; ++r) {
-      const int row = warp_id() * kWarpRows + r, i = tile.first + row;
+      const int row = warp_id() * kWarpRows + r, i = tile_first + row;
       const bool is_valid = j <= i && i < user.length;
       int bucket;
       const float score = is_valid ? score_of(p, user, i, j, dots[r], bucket) : -INFINITY;
@@ -157,11 +84,11 @@ HSTU_KERNEL(kThreads) attention_forward_plain(const __grid_constant__ AttentionF
       weights[row * kColumns + lane_id()] = weight;
     }
     __syncwarp();
-    if (tile.first + warp_id() * kWarpRows < user.length) accumulate(sums, weights, v, p.dv);
+    if (tile_first + warp_id() * kWarpRows < user.length) accumulate(sums, weights, v, p.dv);
   }
 #pragma unroll
   for (int r = 0; r < kWarpRows && p.is_softmax; ++r) {
-    const int i = tile.first + warp_id() * kWarpRows + r;
+    const int i = tile_first + warp_id() * kWarpRows + r;
     if (i >= user.length) break;
     const float share = 1.0f / total[r];
 #pragma unroll
@@ -169,11 +96,11 @@ HSTU_KERNEL(kThreads) attention_forward_plain(const __grid_constant__ AttentionF
     if (lane_id() == 0)
       o.lse[static_cast<std::int64_t>(user.start + i) * p.heads + user.head] = largest[r] + logf(total[r]);
   }
-  store_rows(sums, 1.0f, user.rows(o.y, o.y_stride, p.dv), o.y_stride, tile.first, user.length, p.dv);
+  store_rows(sums, 1.0f, p.dv, user.rows(o.y, o.y_stride, p.dv, tile_first));
 }
 
 /// A warp for each token and head.
-HSTU_KERNEL(kThreads) attention_delta_plain(const __grid_constant__ AttentionDelta<float> o) {
+HSTU_KERNEL(kThreads) attention_delta_plain(const __grid_constant__ AttentionDelta o) {
   const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * kWarps + warp_id();
   if (row >= o.rows) return;
   const std::int64_t token = row / o.heads, column = row % o.heads * o.dv;
@@ -226,27 +153,27 @@ HSTU_KERNEL(kThreads) attention_backward_queries_plain(const __grid_constant__ A
   float* const v = k + kColumns * pitch_of(p.dqk);
   float* const dscores = v + kColumns * pitch_of(p.dv);
   const std::int64_t part = static_cast<std::int64_t>(blockIdx.y) * gridDim.x + blockIdx.x;
-  float* const by_distance = o.position_parts + part * o.longest;
+  float* const by_distance = o.position_parts + part * p.longest;
   float* const by_bucket = o.time_parts + (part * kWarps + warp_id()) * p.bias.buckets;
-  if (p.bias.position_table != nullptr) {
-    for (int d = static_cast<int>(threadIdx.x); d < o.longest; d += kThreads) by_distance[d] = 0.0f;
+  if (p.bias.by_distance != nullptr) {
+    for (int d = static_cast<int>(threadIdx.x); d < p.longest; d += kThreads) by_distance[d] = 0.0f;
   }
-  if (p.bias.time_table != nullptr && lane_id() == 0) {
+  if (p.bias.by_bucket != nullptr && lane_id() == 0) {
     for (int b = 0; b < p.bias.buckets; ++b) by_bucket[b] = 0.0f;
   }
   for (int t = static_cast<int>(blockIdx.x); t < o.num_tiles; t += static_cast<int>(gridDim.x)) {
-    const AttentionTile tile = o.tiles[t];
-    const User user(p, tile.user);
-    const int last = min(tile.first + kRows, user.length);
+    const User user(p, o.tiles[t]);
+    const int tile_first = o.tiles[t] - user.start;
+    const int last = min(tile_first + kRows, user.length);
     __syncthreads();
-    load_rows<kRows>(q, p.dqk, user.rows(p.q, p.q_stride, p.dqk), p.q_stride, tile.first, user.length, p.dqk);
-    load_rows<kRows>(dy, p.dv, user.rows(o.dy, o.dy_stride, p.dv), o.dy_stride, tile.first, user.length, p.dv);
+    load_rows<kRows>(q, p.dqk, user.rows(p.q, p.q_stride, p.qk_head_stride, tile_first), p.dqk);
+    load_rows<kRows>(dy, p.dv, user.rows(o.dy, o.dy_stride, p.v_head_stride, tile_first), p.dv);
     float sums[kWarpRows][kChunks];
     clear(sums);
     for (int first = 0; first < last; first += kColumns) {
       __syncthreads();
-      load_rows<kColumns>(k, pitch_of(p.dqk), user.rows(p.k, p.k_stride, p.dqk), p.k_stride, first, user.length, p.dqk);
-      load_rows<kColumns>(v, pitch_of(p.dv), user.rows(p.v, p.v_stride, p.dv), p.v_stride, first, user.length, p.dv);
+      load_rows<kColumns>(k, pitch_of(p.dqk), user.rows(p.k, p.k_stride, p.qk_head_stride, first), p.dqk);
+      load_rows<kColumns>(v, pitch_of(p.dv), user.rows(p.v, p.v_stride, p.v_head_stride, first), p.dv);
       __syncthreads();
       float dots[kWarpRows], dweights[kWarpRows];
       multiply(dots, q, k, p.dqk);
@@ -254,7 +181,7 @@ HSTU_KERNEL(kThreads) attention_backward_queries_plain(const __grid_constant__ A
       const int j = first + lane_id();
 #pragma unroll
       for (int r = 0; r < kWarpRows; ++r) {
-        const int row = warp_id() * kWarpRows + r, i = tile.first + row;
+        const int row = warp_id() * kWarpRows + r, i = tile_first + row;
         const bool is_valid = j <= i && i < user.length;
         int bucket = 0;
         float dscore = 0.0f;
@@ -263,15 +190,15 @@ HSTU_KERNEL(kThreads) attention_backward_queries_plain(const __grid_constant__ A
           dscore = slope_of(o, user, i, j, score, dweights[r]).dscore;
         }
         dscores[row * kColumns + lane_id()] = dscore;
-        if (p.bias.time_table != nullptr) add_by_bucket(by_bucket, is_valid, bucket, dscore);
+        if (p.bias.by_bucket != nullptr) add_by_bucket(by_bucket, is_valid, bucket, dscore);
       }
       __syncwarp();
-      if (tile.first + warp_id() * kWarpRows < user.length) accumulate(sums, dscores, k, p.dqk);
-      if (p.bias.position_table == nullptr) continue;
+      if (tile_first + warp_id() * kWarpRows < user.length) accumulate(sums, dscores, k, p.dqk);
+      if (p.bias.by_distance == nullptr) continue;
       __syncthreads();
       const int diagonal = static_cast<int>(threadIdx.x) - (kColumns - 1);  // row − column
-      const int distance = tile.first - first + diagonal;
-      if (threadIdx.x < kDiagonals && distance >= 0 && distance < o.longest) {
+      const int distance = tile_first - first + diagonal;
+      if (threadIdx.x < kDiagonals && distance >= 0 && distance < p.longest) {
         float sum = 0.0f;
         for (int row = max(diagonal, 0); row < min(kRows, kColumns + diagonal); ++row) {
           sum += dscores[row * kColumns + row - diagonal];
@@ -279,7 +206,7 @@ HSTU_KERNEL(kThreads) attention_backward_queries_plain(const __grid_constant__ A
         by_distance[distance] += sum;
       }
     }
-    store_rows(sums, p.alpha, user.rows(o.dq, o.dq_stride, p.dqk), o.dq_stride, tile.first, user.length, p.dqk);
+    store_rows(sums, p.alpha, p.dqk, user.rows(o.dq, o.dq_stride, p.dqk, tile_first));
   }
 }
 
@@ -292,17 +219,17 @@ HSTU_KERNEL(kThreads) attention_backward_keys_plain(const __grid_constant__ Atte
   float* const q = v + kRows * p.dv;
   float* const dy = q + kColumns * pitch_of(p.dqk);
   float* const weights = dy + kColumns * pitch_of(p.dv);
-  const AttentionTile tile = o.tiles[blockIdx.x];
-  const User user(p, tile.user);
-  load_rows<kRows>(k, p.dqk, user.rows(p.k, p.k_stride, p.dqk), p.k_stride, tile.first, user.length, p.dqk);
-  load_rows<kRows>(v, p.dv, user.rows(p.v, p.v_stride, p.dv), p.v_stride, tile.first, user.length, p.dv);
+  const User user(p, o.tiles[blockIdx.x]);
+  const int tile_first = o.tiles[blockIdx.x] - user.start;
+  load_rows<kRows>(k, p.dqk, user.rows(p.k, p.k_stride, p.qk_head_stride, tile_first), p.dqk);
+  load_rows<kRows>(v, p.dv, user.rows(p.v, p.v_stride, p.v_head_stride, tile_first), p.dv);
   float dk[kWarpRows][kChunks], dv[kWarpRows][kChunks];
   clear(dk);
   clear(dv);
-  for (int first = tile.first; first < user.length; first += kColumns) {
+  for (int first = tile_first; first < user.length; first += kColumns) {
     __syncthreads();
-    load_rows<kColumns>(q, pitch_of(p.dqk), user.rows(p.q, p.q_stride, p.dqk), p.q_stride, first, user.length, p.dqk);
-    load_rows<kColumns>(dy, pitch_of(p.dv), user.rows(o.dy, o.dy_stride, p.dv), o.dy_stride, first, user.length, p.dv);
+    load_rows<kColumns>(q, pitch_of(p.dqk), user.rows(p.q, p.q_stride, p.qk_head_stride, first), p.dqk);
+    load_rows<kColumns>(dy, pitch_of(p.dv), user.rows(o.dy, o.dy_stride, p.v_head_stride, first), p.dv);
     __syncthreads();
     float dots[kWarpRows], dweights[kWarpRows];
     multiply(dots, k, q, p.dqk);
@@ -311,7 +238,7 @@ HSTU_KERNEL(kThreads) attention_backward_keys_plain(const __grid_constant__ Atte
     const int i = first + lane_id();
 #pragma unroll
     for (int r = 0; r < kWarpRows; ++r) {
-      const int j = tile.first + warp_id() * kWarpRows + r;
+      const int j = tile_first + warp_id() * kWarpRows + r;
       Slope slope{0.0f, 0.0f};
       if (j <= i && i < user.length) {
         int bucket;
@@ -330,19 +257,8 @@ HSTU_KERNEL(kThreads) attention_backward_keys_plain(const __grid_constant__ Atte
     accumulate(dk, weights, q, p.dqk);
     __syncwarp();
   }
-  store_rows(dk, p.alpha, user.rows(o.dk, o.dk_stride, p.dqk), o.dk_stride, tile.first, user.length, p.dqk);
-  store_rows(dv, 1.0f, user.rows(o.dv, o.dv_stride, p.dv), o.dv_stride, tile.first, user.length, p.dv);
-}
-
-HSTU_KERNEL(kThreads) table_gradient(const __grid_constant__ TableGradient o) {
-  const int i = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x);
-  if (i >= o.rows * o.heads) return;
-  const int row = i / o.heads, head = i % o.heads;
-  float sum = 0.0f;
-  for (int e = o.starts[row]; e < o.starts[row + 1]; ++e) {
-    sum += o.sums[static_cast<std::int64_t>(head) * o.num_entries + o.entries[e]];
-  }
-  o.dtable[i] = sum;
+  store_rows(dk, p.alpha, p.dqk, user.rows(o.dk, o.dk_stride, p.dqk, tile_first));
+  store_rows(dv, 1.0f, p.dv, user.rows(o.dv, o.dv_stride, p.dv, tile_first));
 }
 
 }  // namespace hstu::cuda

@@ -5,7 +5,7 @@
 #include <hstu/cuda/operands/dropout.hpp>
 
 #define HSTU_DEVICE __device__ __forceinline__
-#define HSTU_KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads)
+#define HSTU_KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads, 1)
 
 namespace hstu::cuda {
 
@@ -51,6 +51,16 @@ HSTU_DEVICE float silu(float x) {
 /// d SiLU(x) / dx, given s = σ(x).
 HSTU_DEVICE float silu_slope(float x, float s) {
   return s * (1.0f + x * (1.0f - s));
+}
+
+/// Two floats as bfloat16, rounded to the nearest; `low` in the lower half.
+HSTU_DEVICE std::uint32_t pack_bfloat16(float low, float high) {
+  std::uint32_t bits;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+  return bits;
+}
+HSTU_DEVICE std::uint16_t bfloat16_bits(float x) {
+  return static_cast<std::uint16_t>(pack_bfloat16(x, 0.0f));
 }
 
 /// RandomStream::bits of core/random.hpp: Philox4x32-10.

@@ -42,7 +42,8 @@ HSTU_KERNEL(kThreads) sum_segments(const __grid_constant__ SumSegments o) {
     for (int i = first; i < last; ++i) {
       const std::int32_t place = o.places[i];
       const float coefficient = o.coefficients != nullptr ? o.coefficients[place] : 1.0f;
-      const std::int32_t source = o.group == 1 ? place : place / o.group;
+      std::int32_t source = o.group == 1 ? place : place / o.group;
+      if (o.rows != nullptr) source = o.rows[source];
       sum = fmaf(coefficient, o.values[static_cast<std::int64_t>(source) * o.cols + c], sum);
     }
     row[c] = fmaf(o.scale, sum, o.accumulates ? row[c] : 0.0f);

@@ -99,6 +99,84 @@ struct AttentionProblem {
   }
 };
 
+/// The matrices of a rung: float32 as they are, or packed bfloat16 with something that must not be read behind each
+/// head.
+template <class Element>
+Buffer<Element> upload_heads(const Tensor& x, std::int64_t heads, std::int64_t& head_stride) {
+  const std::int64_t rows = x.size(0), dims = x.size(1) / heads;
+  Buffer<float> plain(upload(x));
+  if constexpr (std::is_same_v<Element, float>) {
+    head_stride = dims;
+    return plain;
+  } else {
+    head_stride = (dims + 15) / 16 * 16;
+    Buffer<Element> packed(device(), rows * heads * head_stride);
+    cuda::pack_heads(device(),
+                     {plain.data(), nullptr, packed.data(), rows, heads * dims, static_cast<std::int32_t>(heads),
+                      static_cast<std::int32_t>(dims), static_cast<std::int32_t>(head_stride)});
+    std::vector<Element> bits = packed.to_vector();
+    for (std::int64_t row = 0; row < rows * heads; ++row) {
+      for (std::int64_t c = dims; c < head_stride; ++c) {
+        Element& padding = bits[static_cast<std::size_t>(row * head_stride + c)];
+        REQUIRE(padding == 0);
+        padding = 0x7fc0;  // NaN
+      }
+    }
+    packed.copy_from(bits);
+    return packed;
+  }
+}
+
+/// y, dq, dk, dv and the gradients of the tables there are, from the kernels of one rung.
+template <class Element>
+std::vector<Tensor> run_attention(const AttentionProblem& problem) {
+  const AttentionCase& c = problem.of;
+  const cuda::AttentionLookup lookup(device(), problem.rows, c.has_position ? problem.position_table.size(0) : 1000,
+                                     &problem.borders, c.has_time ? problem.time_table.size(0) : 1000);
+  const cuda::AttentionBatch batch(device(), problem.offsets, problem.query_times, problem.key_times);
+  std::int64_t qk_head = 0, v_head = 0;
+  const auto q = upload_heads<Element>(problem.q, c.heads, qk_head),
+             k = upload_heads<Element>(problem.k, c.heads, qk_head);
+  const auto v = upload_heads<Element>(problem.v, c.heads, v_head),
+             dy = upload_heads<Element>(problem.dy, c.heads, v_head);
+  const Buffer<float> plain_dy(upload(problem.dy));
+  const Tensor none = Tensor::zeros({0});
+  const Buffer<float> position(upload(c.has_position ? problem.position_table : none));
+  const Buffer<float> time(upload(c.has_time ? problem.time_table : none));
+  Buffer<float> y(device(), problem.v.numel()), lse(device(), batch.tokens() * c.heads);
+  Buffer<float> dq(device(), problem.q.numel()), dk(device(), problem.q.numel()), dv(device(), problem.v.numel());
+  Buffer<float> dposition(device(), position.size()), dtime(device(), time.size());
+
+  const std::int64_t table_heads = c.has_shared_tables ? 1 : c.heads;
+  const cuda::GatheredBias bias(device(), batch, lookup, {position.data(), time.data(), table_heads, table_heads});
+  auto operands = batch.operands<Element>(bias.bias(), problem.options, c.dqk, c.dv);
+  operands.q = q.data();
+  operands.k = k.data();
+  operands.v = v.data();
+  operands.q_stride = operands.k_stride = c.heads * qk_head;
+  operands.v_stride = c.heads * v_head;
+  operands.qk_head_stride = static_cast<std::int32_t>(qk_head);
+  operands.v_head_stride = static_cast<std::int32_t>(v_head);
+  cuda::attention_forward<Element>(device(), batch, {operands, nullptr, y.data(), lse.data(), c.heads * c.dv});
+  cuda::AttentionBackward<Element> backward{};
+  backward.of = operands;
+  backward.dy = dy.data();
+  backward.dy_stride = c.heads * v_head;
+  backward.lse = lse.data();
+  backward.dq = dq.data();
+  backward.dk = dk.data();
+  backward.dv = dv.data();
+  backward.dq_stride = backward.dk_stride = c.heads * c.dqk;
+  backward.dv_stride = c.heads * c.dv;
+  cuda::attention_backward(device(), batch, lookup, backward,
+                           {y.data(), plain_dy.data(), c.heads * c.dv, c.heads * c.dv}, dposition.data(), dtime.data());
+  std::vector<Tensor> results{download(y, problem.v.shape()), download(dq, problem.q.shape()),
+                              download(dk, problem.k.shape()), download(dv, problem.v.shape())};
+  if (c.has_position) results.push_back(download(dposition, problem.position_table.shape()));
+  if (c.has_time) results.push_back(download(dtime, problem.time_table.shape()));
+  return results;
+}
+
 /// Fails unless every result is near the expected one.
 inline void require_attention(const std::vector<Tensor>& got, const std::vector<Tensor>& expected, double tolerance,
                               double table_tolerance) {

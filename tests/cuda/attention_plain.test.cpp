@@ -10,51 +10,10 @@ Tensor to_float(const Tensor& x) {
   return x.to(DType::float32).to(DType::float64);
 }
 
-std::vector<Tensor> run_plain(const AttentionProblem& problem) {
-  const AttentionCase& c = problem.of;
-  const cuda::AttentionLookup lookup(device(), problem.rows, c.has_position ? problem.position_table.size(0) : 1000,
-                                     &problem.borders, c.has_time ? problem.time_table.size(0) : 65);
-  const cuda::AttentionBatch batch(device(), problem.offsets, problem.query_times, problem.key_times);
-  const Buffer<float> q(upload(problem.q)), k(upload(problem.k)), v(upload(problem.v)), dy(upload(problem.dy));
-  const Tensor none = Tensor::zeros({0});
-  const Buffer<float> position(upload(c.has_position ? problem.position_table : none));
-  const Buffer<float> time(upload(c.has_time ? problem.time_table : none));
-  Buffer<float> y(device(), v.size()), lse(device(), batch.tokens() * c.heads);
-  Buffer<float> dq(device(), q.size()), dk(device(), q.size()), dv(device(), v.size());
-  Buffer<float> dposition(device(), position.size()), dtime(device(), time.size());
-
-  auto operands = batch.operands<float>(lookup, problem.options, c.dqk, c.dv);
-  operands.q = q.data();
-  operands.k = k.data();
-  operands.v = v.data();
-  operands.q_stride = operands.k_stride = c.heads * c.dqk;
-  operands.v_stride = c.heads * c.dv;
-  operands.bias.position_table = position.data();
-  operands.bias.position_heads = operands.bias.time_heads =
-      c.has_shared_tables ? 1 : static_cast<std::int32_t>(c.heads);
-  operands.bias.time_table = time.data();
-  cuda::attention_forward(device(), batch, {operands, nullptr, y.data(), lse.data(), c.heads * c.dv});
-  cuda::AttentionBackward<float> backward{};
-  backward.of = operands;
-  backward.dy = dy.data();
-  backward.lse = lse.data();
-  backward.dq = dq.data();
-  backward.dk = dk.data();
-  backward.dv = dv.data();
-  backward.dq_stride = backward.dk_stride = c.heads * c.dqk;
-  backward.dy_stride = backward.dv_stride = c.heads * c.dv;
-  cuda::attention_backward(device(), batch, lookup, backward, y.data(), c.heads * c.dv, dposition.data(), dtime.data());
-  std::vector<Tensor> results{download(y, problem.v.shape()), download(dq, problem.q.shape()),
-                              download(dk, problem.k.shape()), download(dv, problem.v.shape())};
-  if (c.has_position) results.push_back(download(dposition, problem.position_table.shape()));
-  if (c.has_time) results.push_back(download(dtime, problem.time_table.shape()));
-  return results;
-}
-
 void check_plain(const AttentionCase& c) {
   CAPTURE(c.heads, c.dqk, c.dv, static_cast<int>(c.kind), c.has_position, c.has_time, c.has_shared_tables, c.dropout);
   const AttentionProblem problem(c, to_float);
-  const auto got = same_twice([&] { return run_plain(problem); });
+  const auto got = same_twice([&] { return run_attention<float>(problem); });
   require_attention(got, problem.expected(), 3e-6, 3e-6);
 }
 

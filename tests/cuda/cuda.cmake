@@ -1,10 +1,21 @@
 # SPDX-License-Identifier: MIT
-# The kernels, on the GPU or on the CPU's stand-in for its driver (tests/ptx).  Without either the entries say "skipped".
+# The kernels, on the GPU or on the stand-in for its driver (tests/ptx).  Without either the entries say "skipped".
 hstu_test_program(hstu_cuda_tests ${files_of_cuda})
 target_link_libraries(hstu_cuda_tests PRIVATE hstu::cuda)
+set(cuda_libraries "LD_LIBRARY_PATH=${PROJECT_BINARY_DIR}/tests/ptx/lib:$ENV{LD_LIBRARY_PATH}")
 foreach(architecture 80 100)  # PTX of nvcc's older and newer code generator
   add_test(NAME cuda.ptx_${architecture} COMMAND hstu_cuda_tests --order rand --rng-seed 20261124 --reporter console
            --reporter xml::out=${report_folder}/cuda_${architecture}.xml)
   set_tests_properties(cuda.ptx_${architecture} PROPERTIES TIMEOUT 600 LABELS cuda SKIP_RETURN_CODE 4
-    ENVIRONMENT "PTX_ARCH=${architecture};LD_LIBRARY_PATH=${PROJECT_BINARY_DIR}/tests/ptx/lib:$ENV{LD_LIBRARY_PATH}")
+    ENVIRONMENT "PTX_ARCH=${architecture};${cuda_libraries}")
 endforeach()
+
+# Registers, spills and, where the disassembler is installed, tensor-core instructions of every kernel.
+add_test(NAME cuda.kernel_table COMMAND python3 ${PROJECT_SOURCE_DIR}/scripts/kernel_table.py ${PROJECT_BINARY_DIR})
+set_tests_properties(cuda.kernel_table PROPERTIES TIMEOUT 120 LABELS cuda)
+
+# The program that times kernels, run once with small sizes.
+hstu_program(bench_gpu_kernels SOURCES ${PROJECT_SOURCE_DIR}/bench/gpu_kernels.cpp)
+target_link_libraries(bench_gpu_kernels PRIVATE hstu::cuda)
+add_test(NAME cuda.bench COMMAND bench_gpu_kernels --once)
+set_tests_properties(cuda.bench PROPERTIES TIMEOUT 120 LABELS cuda SKIP_RETURN_CODE 4 ENVIRONMENT "${cuda_libraries}")

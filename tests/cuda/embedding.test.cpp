@@ -52,9 +52,11 @@ TEST_CASE("embedding on the device: items and positions in one pass, gradients b
         ditems.fill_zero();
         dpositions.fill_zero();
         const cuda::SortedIds by_item(device(), item_ids, kItems, 0), by_position(device(), position_ids, kPositions);
-        by_item.sum(device(), masked.data(), nullptr, width, 1, 5.0f, false, ditems.data());
-        by_position.sum(device(), masked.data(), nullptr, width, 1, 0.5f, true, dpositions.data());
-        by_position.sum(device(), masked.data(), nullptr, width, 1, 0.5f, true, dpositions.data());
+        by_item.sum(device(), {.values = masked.data(), .cols = width, .scale = 5.0f}, ditems.data());
+        for (int half = 0; half < 2; ++half) {
+          by_position.sum(device(), {.values = masked.data(), .cols = width, .scale = 0.5f, .accumulates = true},
+                          dpositions.data());
+        }
         return std::vector{download(y, dy.shape()), download(ditems, items.shape()),
                            download(dpositions, positions.shape())};
       });
@@ -78,7 +80,9 @@ TEST_CASE("sums by sorted ids: coefficients, and several places per row", "[cuda
     const Buffer<float> x(upload(values)), w(upload(weights));
     Buffer<float> sums(device(), kItems * kCols);
     sums.fill_zero();
-    cuda::SortedIds(device(), ids, kItems).sum(device(), x.data(), w.data(), kCols, kGroup, 2.0f, false, sums.data());
+    cuda::SortedIds(device(), ids, kItems)
+        .sum(device(), {.values = x.data(), .coefficients = w.data(), .cols = kCols, .group = kGroup, .scale = 2.0f},
+             sums.data());
     return std::vector{download(sums, {kItems, kCols})};
   });
   Values expected(kItems * kCols, 0.0);

@@ -32,6 +32,16 @@ inline Tensor rounded_parameter(const Tensor& x) {
   return parameter(x.to(DType::float32).to(DType::float64));
 }
 
+/// Rounded to bfloat16, ties to even.
+inline Tensor to_bfloat16(const Tensor& x) {
+  Tensor y = x.to(DType::float32).clone();
+  for (float& value : y.mutable_values<float>()) {
+    const auto bits = std::bit_cast<std::uint32_t>(value);
+    value = std::bit_cast<float>((bits + 0x7fffu + (bits >> 16 & 1u)) & 0xffff0000u);
+  }
+  return y.to(DType::float64);
+}
+
 /// True if all bytes agree, NaN included.
 inline bool same_bits(const Tensor& a, const Tensor& b) {
   return a.shape() == b.shape() && a.dtype() == b.dtype() &&

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <hstu/cuda/elementwise.hpp>
 #include <hstu/cuda/operands/attention.hpp>
+#include <hstu/cuda/time_cells.hpp>
 #include <hstu/ops/attention_pass.hpp>
 #include <map>
 #include <numeric>
@@ -45,7 +46,7 @@ class TableRows {
                           static_cast<std::int32_t>(table_heads),
                           static_cast<std::int32_t>(num_entries)};
     device.launch(
-        {"attention_plain", "table_gradient"},
+        {"attention_tables", "table_gradient"},
         {.blocks = detail::divide_up(num_rows_ * table_heads, detail::kRowThreads), .threads = detail::kRowThreads}, o);
   }
 
@@ -70,10 +71,19 @@ class AttentionLookup {
     std::iota(buckets.begin(), buckets.end(), 0);
     time_borders_ = Buffer<std::int32_t>(device, starts);
     by_time_ = TableRows(device, buckets, time_table_rows);
+    const TimeCells cells(starts);
+    time_cells_ = Buffer<TimeCell>(device, cells.cells);
+    bias_.time_borders = time_borders_.data();
+    bias_.buckets = static_cast<std::int32_t>(starts.size());
+    bias_.time_cells = time_cells_.data();
+    bias_.num_time_cells = static_cast<std::int32_t>(cells.cells.size());
+    bias_.time_cell_shift = cells.shift;
+    bias_.has_crowded_cells = cells.has_crowded;
   }
 
+  /// What kernels look up; biases and times are missing.
+  const AttentionBias& bias() const { return bias_; }
   const Buffer<std::int32_t>& position_rows() const { return position_rows_; }
-  const Buffer<std::int32_t>& time_borders() const { return time_borders_; }
 
   /// Gradients of the tables from parts by distance, [heads, num_parts, longest], and by bucket.
   void add_up_positions(Device& device, const float* parts, std::int64_t num_parts, std::int64_t longest,
@@ -87,6 +97,8 @@ class AttentionLookup {
 
  private:
   Buffer<std::int32_t> position_rows_, time_borders_;
+  Buffer<TimeCell> time_cells_;
+  AttentionBias bias_{};
   TableRows by_position_, by_time_;
 };
 
@@ -98,8 +110,11 @@ class AttentionBatch {
   AttentionBatch(const Device& device, std::span<const std::int64_t> offsets,
                  std::span<const std::int64_t> query_times_s, std::span<const std::int64_t> key_times_s)
       : device_(device), bounds_(offsets.begin(), offsets.end()) {
-    bounds_on_device_ = Buffer<std::int32_t>(device, bounds_);
-    for (std::size_t b = 0; b + 1 < bounds_.size(); ++b) longest_ = std::max(longest_, bounds_[b + 1] - bounds_[b]);
+    for (std::size_t b = 0; b + 1 < bounds_.size(); ++b) {
+      longest_ = std::max(longest_, bounds_[b + 1] - bounds_[b]);
+      spans_.resize(static_cast<std::size_t>(bounds_[b + 1]), {bounds_[b], bounds_[b + 1]});
+    }
+    spans_on_device_ = Buffer<TokenSpan>(device, spans_);
     if (key_times_s.empty()) return;
     query_times_ = Buffer<std::int32_t>(device, relative(query_times_s, key_times_s, query_times_s));
     key_times_ = Buffer<std::int32_t>(device, relative(query_times_s, key_times_s, key_times_s));
@@ -108,30 +123,42 @@ class AttentionBatch {
   std::int64_t tokens() const { return bounds_.back(); }
   std::int64_t longest() const { return longest_; }
 
-  /// Every run of `rows` places of every user, the ones with most work (last in their user) first.
-  const Buffer<AttentionTile>& tiles(std::int64_t rows) const {
-    Buffer<AttentionTile>& tiles = tiles_[rows];
+  /// The first tokens of runs of work; those with most work first, so that no block begins a long one last.
+  enum class Tiles {
+    of_users,    ///< 16 places of one user
+    of_queries,  ///< 64 tokens of the batch: work grows with the keys before
+    of_keys,     ///< 64 tokens of the batch: work grows with the queries behind
+  };
+  const Buffer<std::int32_t>& tiles(Tiles kind) const {
+    Buffer<std::int32_t>& tiles = tiles_[kind];
     if (tiles.size() > 0 || tokens() == 0) return tiles;
-    std::vector<AttentionTile> list;
-    for (std::size_t b = 0; b + 1 < bounds_.size(); ++b) {
-      for (std::int32_t first = 0; first < bounds_[b + 1] - bounds_[b]; first += static_cast<std::int32_t>(rows)) {
-        list.push_back({static_cast<std::int32_t>(b), first});
+    constexpr std::int32_t kUserRows = 16, kTokenRows = 64;
+    const std::int32_t all = bounds_.back();
+    const auto span = [&](std::int32_t token) { return spans_[static_cast<std::size_t>(std::min(token, all - 1))]; };
+    std::vector<std::int32_t> first;
+    if (kind == Tiles::of_users) {
+      for (std::size_t b = 0; b + 1 < bounds_.size(); ++b) {
+        for (std::int32_t token = bounds_[b]; token < bounds_[b + 1]; token += kUserRows) first.push_back(token);
       }
+    } else {
+      for (std::int32_t token = 0; token < all; token += kTokenRows) first.push_back(token);
     }
-    std::ranges::stable_sort(list, std::greater<>(), &AttentionTile::first);
-    return tiles = Buffer<AttentionTile>(device_, list);
+    std::ranges::stable_sort(first, std::greater<>(), [&](std::int32_t token) {
+      return kind == Tiles::of_keys ? span(token + kTokenRows - 1).end - token : token - span(token).first;
+    });
+    return tiles = Buffer<std::int32_t>(device_, first);
   }
 
-  /// Operands with everything but matrices and tables.
+  /// Operands with everything but matrices.
   template <class Element>
-  AttentionOperands<Element> operands(const AttentionLookup& lookup, const AttentionOptions& options, std::int64_t dqk,
+  AttentionOperands<Element> operands(const AttentionBias& bias, const AttentionOptions& options, std::int64_t dqk,
                                       std::int64_t dv) const {
     check<ConfigError>(options.is_causal(), "cuda: attention: no kernel for masks, targets or attn_scale");
     AttentionOperands<Element> o{};
-    o.bounds = bounds_on_device_.data();
-    o.bias.position_rows = lookup.position_rows().data();
-    o.bias.time_borders = lookup.time_borders().data();
-    o.bias.buckets = static_cast<std::int32_t>(lookup.time_borders().size());
+    o.spans = spans_on_device_.data();
+    o.tokens = bounds_.back();
+    o.longest = longest_;
+    o.bias = bias;
     o.bias.query_times = query_times_.data();
     o.bias.key_times = key_times_.data();
     const DropoutMask mask = dropout_mask(options.dropout, options.stream, 0, 0);
@@ -144,7 +171,7 @@ class AttentionBatch {
     o.dv = static_cast<std::int32_t>(dv);
     o.is_softmax = options.kind == AttentionKind::softmax;
     o.alpha = static_cast<float>(options.alpha);
-    o.inverse_normalizer = static_cast<float>(1.0 / options.normalizer);
+    o.inverse_normalizer = o.is_softmax ? 1.0f : static_cast<float>(1.0 / options.normalizer);
     return o;
   }
 
@@ -174,8 +201,56 @@ class AttentionBatch {
   const Device& device_;
   std::vector<std::int32_t> bounds_;
   std::int32_t longest_ = 0;
-  Buffer<std::int32_t> bounds_on_device_, query_times_, key_times_;
-  mutable std::map<std::int64_t, Buffer<AttentionTile>> tiles_;
+  std::vector<TokenSpan> spans_;
+  Buffer<TokenSpan> spans_on_device_;
+  Buffer<std::int32_t> query_times_, key_times_;
+  mutable std::map<Tiles, Buffer<std::int32_t>> tiles_;
+};
+
+/// The tables of a layer on the device, [rows, heads] or [rows, 1] for all heads; null: no such bias.
+struct DeviceBiasTables {
+  const float* position = nullptr;
+  const float* time = nullptr;
+  std::int64_t position_heads = 1;
+  std::int64_t time_heads = 1;
+};
+
+/// Biases of a layer by distance and by bucket: gathered once, read by forward and backward.
+class GatheredBias {
+ public:
+  /// Throws ShapeError if a history is longer than the lookup knows distances.
+  GatheredBias(Device& device, const AttentionBatch& batch, const AttentionLookup& lookup,
+               const DeviceBiasTables& tables)
+      : bias_(lookup.bias()) {
+    bias_.position_heads = static_cast<std::int32_t>(tables.position_heads);
+    bias_.time_heads = static_cast<std::int32_t>(tables.time_heads);
+    if (tables.position != nullptr) {
+      const Buffer<std::int32_t>& rows = lookup.position_rows();
+      check<ShapeError>(rows.size() >= batch.longest(), "cuda: attention: the position bias knows ", rows.size(),
+                        " distances, the longest sequence has ", batch.longest());
+      by_distance_ = gather(device, tables.position, rows.data(), tables.position_heads, batch.longest());
+    }
+    if (tables.time != nullptr) by_bucket_ = gather(device, tables.time, nullptr, tables.time_heads, bias_.buckets);
+    bias_.by_distance = by_distance_.data();
+    bias_.by_bucket = by_bucket_.data();
+  }
+  const AttentionBias& bias() const { return bias_; }
+
+ private:
+  static Buffer<float> gather(Device& device, const float* table, const std::int32_t* rows, std::int64_t heads,
+                              std::int64_t entries) {
+    Buffer<float> by_entry(device, heads * entries);
+    const GatherTable o{table, rows, by_entry.data(), static_cast<std::int32_t>(heads),
+                        static_cast<std::int32_t>(entries)};
+    device.launch(
+        {"attention_tables", "gather_table"},
+        {.blocks = detail::divide_up(entries, detail::kRowThreads), .threads = detail::kRowThreads, .blocks_y = heads},
+        o);
+    return by_entry;
+  }
+
+  AttentionBias bias_;
+  Buffer<float> by_distance_, by_bucket_;
 };
 
 }  // namespace hstu::cuda

@@ -14,23 +14,19 @@ struct FunctionHandle;
 struct StreamHandle;
 using Address = unsigned long long;  ///< of device memory
 
-/// A function of the driver that returns an error code.  Calling it throws DeviceError with the call and the error's
-/// name.
-template <class... Args>
-class DriverFunction {
+/// A function that returns an error code, 0 for none.  Calling it throws DeviceError with the call and the error's name,
+/// which ErrorNames{library}(code) tells.
+template <class ErrorNames, class... Args>
+class CheckedFunction {
  public:
-  using ErrorName = int(int, const char**);
-
-  DriverFunction(const SharedLibrary& library, const char* name)
-      : name_(name), call_(library.find<int(Args...)>(name)), error_name_(library.find<ErrorName>("cuGetErrorName")) {}
+  CheckedFunction(const SharedLibrary& library, const char* name)
+      : name_(name), call_(library.find<int(Args...)>(name)), error_names_(library) {}
 
   void operator()(Args... args) const {
     const int code = call_(args...);
-    if (code == 0) [[likely]]
-      return;
-    const char* error = nullptr;
-    if (error_name_(code, &error) != 0 || error == nullptr) error = "unknown error";
-    throw DeviceError(concat(name_, ": ", error, " (", code, ")"));
+    if (code == 0) [[likely]] return;
+    const char* const error = error_names_(code);
+    throw DeviceError(concat(name_, ": ", error == nullptr ? "unknown error" : error, " (", code, ")"));
   }
   /// For destructors, which cannot report.
   void without_check(Args... args) const { call_(args...); }
@@ -38,8 +34,24 @@ class DriverFunction {
  private:
   const char* name_;
   int (*call_)(Args...);
-  ErrorName* error_name_;
+  ErrorNames error_names_;
 };
+
+class DriverErrors {
+ public:
+  explicit DriverErrors(const SharedLibrary& library) : find_(library.find<Find>("cuGetErrorName")) {}
+  const char* operator()(int code) const {
+    const char* name = nullptr;
+    find_(code, &name);
+    return name;
+  }
+
+ private:
+  using Find = int(int, const char**);
+  Find* find_;
+};
+template <class... Args>
+using DriverFunction = CheckedFunction<DriverErrors, Args...>;
 
 /// Attributes and options, numbered as in cuda.h.
 enum class DeviceAttribute : int {

@@ -18,40 +18,57 @@ class SortedIds {
   /// Places with the id `left_out` are left out.  Throws DataError for an id outside of [0, num_rows).
   SortedIds(const Device& device, std::span<const std::int32_t> ids, std::int64_t num_rows,
             std::int64_t left_out = -1) {
-    std::vector<std::int32_t> places;
+    // A counting sort: stable, and linear in places and rows.
+    std::vector<std::int32_t> next(static_cast<std::size_t>(num_rows) + 1, 0);
     for (std::size_t i = 0; i < ids.size(); ++i) {
       check<DataError>(ids[i] >= 0 && ids[i] < num_rows, "embedding: id ", ids[i], " of place ", i, ", expected 0 to ",
                        num_rows - 1);
-      if (ids[i] != left_out) places.push_back(static_cast<std::int32_t>(i));
+      if (ids[i] != left_out) ++next[static_cast<std::size_t>(ids[i]) + 1];
     }
-    const auto id_of = [&](std::int32_t place) { return ids[static_cast<std::size_t>(place)]; };
-    std::ranges::stable_sort(places, {}, id_of);
     std::vector<std::int32_t> starts, unique;
-    for (std::size_t i = 0; i < places.size(); ++i) {
-      if (i > 0 && id_of(places[i]) == unique.back()) continue;
-      starts.push_back(static_cast<std::int32_t>(i));
-      unique.push_back(id_of(places[i]));
+    for (std::size_t id = 0; id + 1 < next.size(); ++id) {
+      if (next[id + 1] > 0) {
+        starts.push_back(next[id]);
+        unique.push_back(static_cast<std::int32_t>(id));
+      }
+      next[id + 1] += next[id];
     }
-    starts.push_back(static_cast<std::int32_t>(places.size()));
+    starts.push_back(next.back());
+    std::vector<std::int32_t> places(static_cast<std::size_t>(next.back()));
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      if (ids[i] == left_out) continue;
+      places[static_cast<std::size_t>(next[static_cast<std::size_t>(ids[i])]++)] = static_cast<std::int32_t>(i);
+    }
     places_ = Buffer<std::int32_t>(device, places);
     starts_ = Buffer<std::int32_t>(device, starts);
     ids_ = Buffer<std::int32_t>(device, unique);
   }
 
-  /// dtable += or, on rows that occur, = scale·Σ coefficient·values[place / group], see SumSegments.
-  void sum(Device& device, const float* values, const float* coefficients, std::int32_t cols, std::int32_t group,
-           float scale, bool accumulates, float* dtable) const {
-    const SumSegments o{values,
-                        coefficients,
-                        places_.data(),
-                        starts_.data(),
-                        ids_.data(),
-                        dtable,
-                        static_cast<std::int32_t>(ids_.size()),
-                        cols,
-                        group,
-                        scale,
-                        accumulates};
+  /// What is summed, see SumSegments.
+  struct Sum {
+    const float* values;
+    const std::int32_t* rows = nullptr;
+    const float* coefficients = nullptr;
+    std::int32_t cols = 0;
+    std::int32_t group = 1;
+    float scale = 1.0f;
+    bool accumulates = false;
+  };
+  /// Writes, or adds to, the rows of dtable that occur.
+  void sum(Device& device, const Sum& what, float* dtable) const {
+    SumSegments o{};
+    o.values = what.values;
+    o.rows = what.rows;
+    o.coefficients = what.coefficients;
+    o.places = places_.data();
+    o.starts = starts_.data();
+    o.ids = ids_.data();
+    o.dtable = dtable;
+    o.segments = static_cast<std::int32_t>(ids_.size());
+    o.cols = what.cols;
+    o.group = what.group;
+    o.scale = what.scale;
+    o.accumulates = what.accumulates;
     detail::launch_warps(device, {"embedding", "sum_segments"}, ids_.size(), o);
   }
 

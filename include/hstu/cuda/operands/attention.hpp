@@ -5,36 +5,50 @@
 
 namespace hstu::cuda {
 
-/// Bias of a pair of query and key: a table's row by their distance in places, another's by their distance in time.
-/// Tables are [rows, table_heads], table_heads being 1 where all heads share them.  Null tables: no such bias.
+/// The differences x = |difference| + 1 whose floats share their leading bits: bucket `first` up to last_of_first.
+struct TimeCell {
+  std::uint32_t last_of_first;
+  std::int32_t first;
+};
+
+/// Bias of a pair of query and key: of their distance in places and of their distance in time.  Gathered from the
+/// tables once per layer; position_heads and time_heads are 1 where all heads share a table.  Null: no such bias.
 struct AttentionBias {
-  const float* position_table;
-  const std::int32_t* position_rows;  ///< by distance, [longest]
-  const float* time_table;
+  const float* by_distance;          ///< [position_heads, longest]
+  const float* by_bucket;            ///< [time_heads, buckets]
   const std::int32_t* time_borders;  ///< [buckets]: the smallest |difference| of each, ascending from 0
   const std::int32_t* query_times;   ///< [T], seconds after some event of the same user
   const std::int32_t* key_times;     ///< [T]
   std::int32_t position_heads;
   std::int32_t time_heads;
   std::int32_t buckets;
+  // The same borders by the leading bits of |difference| + 1 as a float, for the kernels that have no time to search.
+  const TimeCell* time_cells;
+  std::int32_t num_time_cells;
+  std::int32_t time_cell_shift;
+  std::int32_t has_crowded_cells;  ///< some cell holds more than one border
 };
 
-/// A run of queries (or keys) of one user that one block treats.
-struct AttentionTile {
-  std::int32_t user;
-  std::int32_t first;  ///< place in the user's history
+/// First token of a user, and one past the last.
+struct TokenSpan {
+  std::int32_t first;
+  std::int32_t end;
 };
 
-/// What all passes of attention read.  Head h of a matrix is its columns h·d to h·d + d − 1.
+/// What all passes of attention read: float, or bfloat16 bits (std::uint16_t) packed by pack_heads.
 template <class Element>
 struct AttentionOperands {
-  const Element* q;  ///< [T, heads·dqk], rows q_stride apart
+  const Element* q;  ///< [T, ...], rows q_stride apart; head h: dqk columns from h·qk_head_stride
   const Element* k;
-  const Element* v;  ///< [T, heads·dv]
+  const Element* v;  ///< likewise dv columns from h·v_head_stride
   std::int64_t q_stride;
   std::int64_t k_stride;
   std::int64_t v_stride;
-  const std::int32_t* bounds;  ///< [users + 1]: first token of each
+  std::int32_t qk_head_stride;
+  std::int32_t v_head_stride;
+  const TokenSpan* spans;  ///< [T]: of the user that owns each token
+  std::int32_t tokens;     ///< T
+  std::int32_t longest;    ///< history
   AttentionBias bias;
   RandomKey dropout_key;
   std::int64_t dropout_first_row;
@@ -51,17 +65,16 @@ struct AttentionOperands {
 template <class Element>
 struct AttentionForward {
   AttentionOperands<Element> of;
-  const AttentionTile* tiles;  ///< of queries
-  Element* y;                  ///< [T, heads·dv], rows y_stride apart
-  float* lse;                  ///< [T, heads]: log Σ exp of the scores, softmax only
+  const std::int32_t* tiles;  ///< the first token of each run of queries that a block treats
+  float* y;                   ///< [T, heads·dv], rows y_stride apart
+  float* lse;                 ///< [T, heads]: log Σ exp of the scores, softmax only
   std::int64_t y_stride;
 };
 
 /// delta[t, h] = Σ dy·y over the columns of a head; softmax only.
-template <class Element>
 struct AttentionDelta {
-  const Element* y;
-  const Element* dy;
+  const float* y;
+  const float* dy;
   float* delta;
   std::int64_t y_stride;
   std::int64_t dy_stride;
@@ -73,21 +86,41 @@ struct AttentionDelta {
 template <class Element>
 struct AttentionBackward {
   AttentionOperands<Element> of;
-  const AttentionTile* tiles;  ///< of queries or of keys
+  const std::int32_t* tiles;  ///< the first token of each run of queries, or of keys
   std::int32_t num_tiles;
-  std::int32_t longest;
-  const Element* dy;
+  const Element* dy;  ///< heads as those of v
   const float* lse;
   const float* delta;
-  Element* dq;
-  Element* dk;
-  Element* dv;
+  float* dq;  ///< [T, heads·dqk]
+  float* dk;
+  float* dv;  ///< [T, heads·dv]
   std::int64_t dy_stride;
   std::int64_t dq_stride;
   std::int64_t dk_stride;
   std::int64_t dv_stride;
   float* position_parts;  ///< [heads, parts, longest]: gradients by distance
   float* time_parts;      ///< [heads, parts, buckets]
+};
+
+/// bfloat16 rows of heads from float32: dims columns of each, zeros up to the next head.
+struct PackHeads {
+  const float* from;        ///< [..., heads·dims], rows from_stride apart
+  const std::int32_t* ids;  ///< row r comes from row ids[r]; null: from row r
+  std::uint16_t* to;        ///< [rows, heads, padded]
+  std::int64_t rows;
+  std::int64_t from_stride;
+  std::int32_t heads;
+  std::int32_t dims;
+  std::int32_t padded;
+};
+
+/// by_entry[h, e] = table[rows[e], h].
+struct GatherTable {
+  const float* table;        ///< [..., heads]
+  const std::int32_t* rows;  ///< [entries]; null: row e
+  float* by_entry;           ///< [heads, entries]
+  std::int32_t heads;
+  std::int32_t entries;
 };
 
 /// dtable[row, h] = Σ sums[h, entry] over the entries of the row, in their order.

@@ -22,10 +22,11 @@ struct EmbeddingForward {
   DropoutMask dropout;
 };
 
-/// dtable[ids[s]] = base + scale·Σ coefficient·values[place / group] over the places of segment s, in their order.
-/// Places with one id stand side by side (ops/sorted_ids.hpp).
+/// dtable[ids[s]] = base + scale·Σ coefficient·values[row of place / group] over the places of segment s, in their
+/// order. Places with one id stand side by side (SortedIds in cuda/embedding.hpp).
 struct SumSegments {
   const float* values;         ///< [rows, cols]
+  const std::int32_t* rows;    ///< of values, by place / group; null: that number itself
   const float* coefficients;   ///< by place; null: 1
   const std::int32_t* places;  ///< sorted by id, stable
   const std::int32_t* starts;  ///< [segments + 1]
