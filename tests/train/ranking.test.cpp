@@ -87,7 +87,7 @@ std::map<std::int64_t, std::vector<double>> outputs_of(const RankingSettings& se
   return outputs;
 }
 
-std::string failure_of(const std::string& json) {
+std::string ranking_failure_of(const std::string& json) {
   RankingSettings settings = dlrm_hstu_settings();
   try {
     update_from_json(settings, nlohmann::json::parse(json), "r.json");
@@ -244,17 +244,17 @@ TEST_CASE("ranking settings: JSON names inputs and tasks", "[train][ranking][pro
 }
 
 TEST_CASE("ranking settings: mistakes are named", "[train][ranking][errors]") {
-  CHECK_THAT(failure_of(R"({"inputs": "fused"})"), ContainsSubstring("r.json: no field is called 'inputs'"));
-  CHECK_THAT(failure_of(R"({"input": "mixed"})"), ContainsSubstring("interleaved, fused"));
-  CHECK_THAT(failure_of(R"({"actions": {"rating": "word"}})"), ContainsSubstring("category, number"));
-  CHECK_THAT(failure_of(R"({"tasks": [{"name": "x", "kind": "binary"}]})"), ContainsSubstring("expected the key"));
-  CHECK_THAT(failure_of(R"({"tasks": [{"name": "x", "column": "rating", "kind": "binary", "wait": 1}]})"),
+  CHECK_THAT(ranking_failure_of(R"({"inputs": "fused"})"), ContainsSubstring("r.json: no field is called 'inputs'"));
+  CHECK_THAT(ranking_failure_of(R"({"input": "mixed"})"), ContainsSubstring("interleaved, fused"));
+  CHECK_THAT(ranking_failure_of(R"({"actions": {"rating": "word"}})"), ContainsSubstring("category, number"));
+  CHECK_THAT(ranking_failure_of(R"({"tasks": [{"name": "x", "kind": "binary"}]})"), ContainsSubstring("expected the key"));
+  CHECK_THAT(ranking_failure_of(R"({"tasks": [{"name": "x", "column": "rating", "kind": "binary", "wait": 1}]})"),
              ContainsSubstring("no field is called 'wait'"));
-  CHECK_THAT(failure_of(R"({"tasks": []})"), ContainsSubstring("at least one column each"));
-  CHECK_THAT(failure_of(R"({"hstu": {"max_history": 300, "max_seq_len": 400}})"),
+  CHECK_THAT(ranking_failure_of(R"({"tasks": []})"), ContainsSubstring("at least one column each"));
+  CHECK_THAT(ranking_failure_of(R"({"hstu": {"max_history": 300, "max_seq_len": 400}})"),
              ContainsSubstring("makes 599 tokens"));
-  CHECK_THAT(failure_of(R"({"held_out": 0})"), ContainsSubstring("held_out"));
-  CHECK_THAT(failure_of(R"({"hstu": {"depth": 1}})"), ContainsSubstring("no field is called 'depth'"));
+  CHECK_THAT(ranking_failure_of(R"({"held_out": 0})"), ContainsSubstring("held_out"));
+  CHECK_THAT(ranking_failure_of(R"({"hstu": {"depth": 1}})"), ContainsSubstring("no field is called 'depth'"));
   RankingConfig ranking = dlrm_hstu_settings().ranking;
   ranking.tasks[0].column = "is_click";
   CHECK_THROWS_MATCHES(make_ranking_data(three_users(), ranking), DataError, says("expected a column among rating"));

@@ -111,7 +111,7 @@ inline FeatureColumn make_feature(const FeatureSpec& spec, std::span<const float
   }
   std::vector<float> distinct(values.begin(), values.end());
   std::ranges::sort(distinct);
-  distinct.erase(std::ranges::unique(distinct).begin(), distinct.end());
+  distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
   for (const float value : values) {
     const auto place = std::ranges::lower_bound(distinct, value) - distinct.begin();
     feature.categories.push_back(static_cast<std::int32_t>(place) + 1);

@@ -92,7 +92,7 @@ class NegativeSampler {
     std::erase(pool_, 0);
     const double count = static_cast<double>(pool_.size());
     std::ranges::sort(pool_);
-    pool_.erase(std::ranges::unique(pool_).begin(), pool_.end());
+    pool_.erase(std::unique(pool_.begin(), pool_.end()), pool_.end());
     double drawn = static_cast<double>(options_.count) / static_cast<double>(pool_.size());
     if (options_.is_shared) drawn = std::min(1.0, drawn);
     const auto expected = log_expected_.mutable_values<double>();

@@ -18,7 +18,7 @@ class StepRows {
   /// `ids` in any order, with repeats.
   explicit StepRows(std::vector<std::int64_t> ids) : ids_(std::move(ids)) {
     std::ranges::sort(ids_);
-    ids_.erase(std::ranges::unique(ids_).begin(), ids_.end());
+    ids_.erase(std::unique(ids_.begin(), ids_.end()), ids_.end());
   }
 
   std::int64_t size() const { return std::ssize(ids_); }
