@@ -3,7 +3,7 @@
 # Trains and evaluates every row of docs/results.md on MovieLens-1M and rewrites the tables.
 #   scripts/reproduce_results.sh [ROW ...]     default: all rows but those in pandas' order, which need pandas from PyPI
 #     rows: baselines meta-ml-1m meta-ml-1m-large rechub-0.1 rechub-0.9 meta-ml-1m-pandas meta-ml-1m-large-pandas
-# Needs the program hstu (scripts/demo.sh builds it).  Runs go to runs/results; about an hour on two cores.
+# Needs the program hstu (scripts/demo.sh builds it).  Runs go to runs/results; three hours on two cores.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -25,14 +25,19 @@ prepare_pandas() {
   "$hstu" prepare --ratings "$(dirname "$ratings")/pandas-order.inter" --ties given --out "$runs/data-pandas" >&2
 }
 
-# train NAME TIES PRESET EPOCHS [option ...]: one run, its test metrics in $out/NAME.json
+# train NAME TIES PRESET EPOCHS SEEDS [option ...]: one run per seed, their test metrics in $out/NAME.json,
+# $out/NAME-seed2.json and so on.
 train() {
-  local name=$1 ties=$2 preset=$3 epochs=$4
-  shift 4
-  rm -rf "${runs:?}/$name"
-  "$hstu" train --data "$runs/data-$ties" --preset "$preset" --epochs "$epochs" --seed 1 --out "$runs/$name" --json "$@" \
-    >"$out/$name.json.tmp"
-  mv "$out/$name.json.tmp" "$out/$name.json"
+  local name=$1 ties=$2 preset=$3 epochs=$4 seeds=$5 seed run
+  shift 5
+  for ((seed = 1; seed <= seeds; ++seed)); do
+    run=$name
+    ((seed == 1)) || run=$name-seed$seed
+    rm -rf "${runs:?}/$run"
+    "$hstu" train --data "$runs/data-$ties" --preset "$preset" --epochs "$epochs" --seed "$seed" --out "$runs/$run" \
+      --json "$@" >"$out/$run.json.tmp"
+    mv "$out/$run.json.tmp" "$out/$run.json"
+  done
 }
 
 for row in "${rows[@]}"; do
@@ -44,16 +49,16 @@ for row in "${rows[@]}"; do
         done
       done ;;
     meta-ml-1m)
-      train meta-ml-1m-file file meta-ml-1m 101 --set test_every=10
-      train meta-ml-1m-random random meta-ml-1m 101 ;;
+      train meta-ml-1m-file file meta-ml-1m 101 3 --set test_every=10
+      train meta-ml-1m-random random meta-ml-1m 101 3 ;;
     meta-ml-1m-large)
-      train meta-ml-1m-large-file file meta-ml-1m-large 101
-      train meta-ml-1m-large-random random meta-ml-1m-large 101 ;;
+      train meta-ml-1m-large-file file meta-ml-1m-large 101 3
+      train meta-ml-1m-large-random random meta-ml-1m-large 101 3 ;;
     meta-ml-1m-pandas | meta-ml-1m-large-pandas)
       prepare_pandas
-      train "$row" pandas "${row%-pandas}" 101 ;;
-    rechub-0.1) train rechub-0.1-file file rechub-0.1 30 --set test_every=5 ;;
-    rechub-0.9) train rechub-0.9-file file rechub-0.9 30 --set test_every=5 ;;
+      train "$row" pandas "${row%-pandas}" 101 3 ;;
+    rechub-0.1) train rechub-0.1-file file rechub-0.1 30 1 --set test_every=5 ;;
+    rechub-0.9) train rechub-0.9-file file rechub-0.9 30 1 --set test_every=5 ;;
     *) echo "reproduce_results.sh: unknown row '$row'" >&2; exit 2 ;;
   esac
 done

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Rewrites what README.md and docs/results.md quote, between <!-- name --> and <!-- end -->: the tables of results from
-docs/results/*.json, and the program from examples/03_train.cpp.
+docs/results/*.json, and the program from examples/03_train.cpp.  A row is the mean of NAME.json, NAME-seed2.json and so
+on; a run that was not timed alone has no train_seconds.
 
     update_docs.py [--check]      --check: change nothing, exit 1 if something quoted is not what its source says
 """
@@ -33,21 +34,37 @@ def figure(value):
     return f"{value:.4f}".removeprefix("0")
 
 
+def load_row(name):
+    """The mean over the seeds of a row, None if there is no run of it."""
+    runs = [json.loads(path.read_text()) for path in
+            [RESULTS / f"{name}.json", *sorted(RESULTS.glob(f"{name}-seed*.json"))] if path.exists()]
+    if not runs:
+        return None
+    row = {metric: sum(run[metric] for run in runs) / len(runs) for metric in METRICS}
+    row |= {"epochs": runs[0]["epochs"], "seeds": len(runs)}
+    timed = [run for run in runs if "train_seconds" in run]
+    if timed:
+        fastest = min(timed, key=lambda run: run["train_seconds"])
+        row |= {key: fastest[key] for key in ("train_seconds", "tokens_per_second")}
+    return row
+
+
 def table(columns):
-    head = ["model", "ties", "epochs"] + [name.upper() for name in columns] + ["train s", "predictions/s"]
+    head = ["model", "ties", "epochs", "seeds"] + [name.upper() for name in columns] + ["train s", "predictions/s"]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for name, label, ties in ROWS:
-        path = RESULTS / f"{name}.json"
-        if not path.exists():
+        row = load_row(name)
+        if row is None:
             continue
-        row = json.loads(path.read_text())
         trained = row["epochs"] > 0
-        cells = [label, ties, str(row["epochs"]) if trained else "-"] + [figure(row[m]) for m in columns]
-        cells += [f"{row['train_seconds']:.0f}", f"{row['tokens_per_second']:,.0f}"] if trained else ["-", "-"]
+        cells = [label, ties] + ([str(row["epochs"]), str(row["seeds"])] if trained else ["-", "-"])
+        cells += [figure(row[m]) for m in columns]
+        timed = trained and "train_seconds" in row
+        cells += [f"{row['train_seconds']:.0f}", f"{row['tokens_per_second']:,.0f}"] if timed else ["-", "-"]
         lines.append("| " + " | ".join(cells) + " |")
     for label, ties, values in PUBLISHED:
         picked = [values[METRICS.index(m)] for m in columns]
-        lines.append("| " + " | ".join(["published: " + label, ties, "-"] + picked + ["-", "-"]) + " |")
+        lines.append("| " + " | ".join(["published: " + label, ties, "-", "-"] + picked + ["-", "-"]) + " |")
     return "\n".join(lines)
 
 
