@@ -4,9 +4,10 @@
 // timings)
 #include <chrono>
 #include <cstring>
+#include <iostream>
+
 #include <hstu/cuda/attention.hpp>
 #include <hstu/cuda/layer_norm.hpp>
-#include <iostream>
 
 namespace {
 

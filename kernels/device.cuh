@@ -2,6 +2,7 @@
 // What the kernels share: sums over a warp, fast elementary functions, random words.
 #pragma once
 #include <cstdint>
+
 #include <hstu/cuda/operands/dropout.hpp>
 
 #define HSTU_DEVICE __device__ __forceinline__

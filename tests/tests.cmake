@@ -21,10 +21,10 @@ foreach(file IN LISTS test_files)
   list(APPEND files_of_${area} ${file})
 endforeach()
 list(REMOVE_DUPLICATES areas)
+include(${CMAKE_CURRENT_LIST_DIR}/ptx/ptx.cmake)
 if(TARGET hstu_cuda)
   include(${CMAKE_CURRENT_LIST_DIR}/cuda/cuda.cmake)
 endif()
-include(${CMAKE_CURRENT_LIST_DIR}/ptx/ptx.cmake)
 list(REMOVE_ITEM areas cuda ptx)  # have entries of their own
 
 foreach(area IN LISTS areas)

@@ -9,13 +9,13 @@ using namespace test;
 // Weights and gradients of scores are rounded to bfloat16 (2⁻⁹ of each) and SiLU goes through tanh.approx; of sums of
 // many of these about 2⁻⁸ of the largest result is left.  Gradients of the tables are summed in float32, but those of
 // softmax start from dy·y, whose y was summed from rounded weights.
-constexpr double kTolerance = 6e-3, kSiluTableTolerance = 1e-3, kSoftmaxTableTolerance = 6e-3;
+constexpr double kMmaTolerance = 6e-3, kSiluTableTolerance = 1e-3, kSoftmaxTableTolerance = 6e-3;
 
 void check_mma(const AttentionCase& c) {
   CAPTURE(c.heads, c.dqk, c.dv, static_cast<int>(c.kind), c.has_position, c.has_time, c.has_shared_tables, c.dropout);
   const AttentionProblem problem(c, to_bfloat16);
   const auto got = same_twice([&] { return run_attention<cuda::Bfloat16>(problem); });
-  require_attention(got, problem.expected(), kTolerance,
+  require_attention(got, problem.expected(), kMmaTolerance,
                     c.kind == AttentionKind::silu ? kSiluTableTolerance : kSoftmaxTableTolerance);
 }
 

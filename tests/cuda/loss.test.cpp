@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Losses on the device against those of the CPU in float64.
+#include <numeric>
+
 #include <hstu/cuda/attention.hpp>
 #include <hstu/cuda/cross_entropy.hpp>
 #include <hstu/cuda/sampled_softmax.hpp>
@@ -7,7 +9,6 @@
 #include <hstu/loss/negatives.hpp>
 #include <hstu/loss/sampled_softmax.hpp>
 #include <hstu/ops/elementwise.hpp>
-#include <numeric>
 
 #include "on_device.hpp"
 

@@ -3,6 +3,7 @@
 #pragma once
 #include <bit>
 #include <cstring>
+
 #include <hstu/cuda/buffer.hpp>
 
 #include "check_op.hpp"

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Ranks and lists on the device against those of the CPU: equal, ties included.
+#include <limits>
+
 #include <hstu/cuda/ranking.hpp>
 #include <hstu/metrics/ranking.hpp>
 #include <hstu/recommend/top_k.hpp>
-#include <limits>
 
 #include "on_device.hpp"
 

@@ -143,10 +143,12 @@ void attention_backward(Device& device, const AttentionBatch& batch, const Atten
   o.delta = delta.data();
   o.position_parts = by_distance.data();
   o.time_parts = by_bucket.data();
-  device.launch(
-      {Rung::kFile[1], Rung::name(p, "backward_queries")},
-      {.blocks = parts, .threads = detail::kRowThreads, .blocks_y = p.heads, .shared_bytes = Rung::queries_bytes(p)},
-      o);
+  device.launch({Rung::kFile[1], Rung::name(p, "backward_queries")},
+                {.blocks = parts,
+                 .threads = detail::kRowThreads,
+                 .blocks_y = p.heads * Rung::slices(p),
+                 .shared_bytes = Rung::queries_bytes(p)},
+                o);
   o.tiles = key_tiles.data();
   device.launch({Rung::kFile[2], Rung::name(p, "backward_keys")},
                 {.blocks = key_tiles.size(),

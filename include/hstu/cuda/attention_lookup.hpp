@@ -3,13 +3,14 @@
 // batch, where users begin, their times, and the tiles of work.
 #pragma once
 #include <algorithm>
+#include <functional>
+#include <map>
+#include <numeric>
+
 #include <hstu/cuda/elementwise.hpp>
 #include <hstu/cuda/operands/attention.hpp>
 #include <hstu/cuda/time_cells.hpp>
 #include <hstu/ops/attention_pass.hpp>
-#include <map>
-#include <numeric>
-#include <optional>
 
 namespace hstu::cuda {
 

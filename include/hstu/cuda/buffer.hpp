@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Memory of a device.
 #pragma once
-#include <hstu/cuda/device.hpp>
 #include <span>
 #include <type_traits>
 #include <utility>
 #include <vector>
+
+#include <hstu/cuda/device.hpp>
 
 namespace hstu::cuda {
 

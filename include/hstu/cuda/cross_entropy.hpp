@@ -2,6 +2,8 @@
 // Cross-entropy over all items on the device, without logits: loss/cross_entropy.hpp in float32 (the plain rung) and,
 // on tensor cores, with bfloat16 operands (mma).
 #pragma once
+#include <type_traits>
+
 #include <hstu/cuda/elementwise.hpp>
 #include <hstu/cuda/operands/cross_entropy.hpp>
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Matrix products by cuBLAS, loaded at run time.
 #pragma once
+#include <type_traits>
+
 #include <hstu/cuda/device.hpp>
 
 namespace hstu::cuda {

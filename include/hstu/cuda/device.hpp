@@ -2,11 +2,12 @@
 // One GPU: its context, one stream in whose order everything runs, and the kernels of this library.
 #pragma once
 #include <array>
-#include <hstu/cuda/driver.hpp>
-#include <hstu/cuda/kernel_images.hpp>
 #include <limits>
 #include <map>
 #include <string>
+
+#include <hstu/cuda/driver.hpp>
+#include <hstu/cuda/kernel_images.hpp>
 
 namespace hstu::cuda {
 

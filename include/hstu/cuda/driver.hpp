@@ -3,6 +3,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+
 #include <hstu/cuda/shared_library.hpp>
 
 namespace hstu::cuda {

@@ -2,6 +2,7 @@
 // Gates, activations after a product, dropout and sums over rows on the device.
 #pragma once
 #include <algorithm>
+
 #include <hstu/cuda/operands/elementwise.hpp>
 #include <hstu/cuda/rows.hpp>
 

@@ -2,9 +2,10 @@
 // Rows of tables by id on the device, and the gradients of the tables.
 #pragma once
 #include <algorithm>
+#include <numeric>
+
 #include <hstu/cuda/operands/embedding.hpp>
 #include <hstu/cuda/rows.hpp>
-#include <numeric>
 
 namespace hstu::cuda {
 

@@ -2,6 +2,7 @@
 // Launching the kernels that work on rows: a warp or a block for each, the kernel chosen by the width.
 #pragma once
 #include <cmath>
+
 #include <hstu/core/random.hpp>
 #include <hstu/cuda/buffer.hpp>
 #include <hstu/cuda/operands/dropout.hpp>

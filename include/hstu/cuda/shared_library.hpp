@@ -3,9 +3,10 @@
 #pragma once
 #include <dlfcn.h>
 
-#include <hstu/core/check.hpp>
 #include <initializer_list>
 #include <string>
+
+#include <hstu/core/check.hpp>
 
 namespace hstu::cuda {
 

@@ -2,10 +2,11 @@
 // Time borders as a table over the leading bits of a float: a bucket for one look-up and one comparison.
 #pragma once
 #include <bit>
-#include <hstu/cuda/operands/attention.hpp>
 #include <limits>
 #include <span>
 #include <vector>
+
+#include <hstu/cuda/operands/attention.hpp>
 
 namespace hstu::cuda {
 
