@@ -4,7 +4,8 @@
 set(ptx_folder ${CMAKE_CURRENT_LIST_DIR})
 set(ptx_library_folder ${PROJECT_BINARY_DIR}/tests/ptx/lib)
 
-find_program(HSTU_NVCC nvcc HINTS ENV CUDACXX ENV CUDA_HOME ENV CUDA_PATH PATHS /usr/local/cuda PATH_SUFFIXES bin)
+get_filename_component(ptx_nvcc_hint "$ENV{CUDACXX}" DIRECTORY)
+find_program(HSTU_NVCC nvcc HINTS ${ptx_nvcc_hint} ENV CUDA_HOME ENV CUDA_PATH PATHS /usr/local/cuda PATH_SUFFIXES bin)
 if(HSTU_NVCC)
   get_filename_component(ptx_nvcc_folder ${HSTU_NVCC} DIRECTORY)
   get_filename_component(ptx_cuda_root ${ptx_nvcc_folder} DIRECTORY)
@@ -13,7 +14,11 @@ find_path(HSTU_CUDA_INCLUDE cuda.h HINTS ${ptx_cuda_root}/include ENV CUDA_HOME 
           PATHS /usr/local/cuda/include PATH_SUFFIXES include)
 
 if(NOT HSTU_NVCC OR NOT HSTU_CUDA_INCLUDE)
-  message(STATUS "hstu: no nvcc or no cuda.h found: the CUDA kernels are not built, and their tests are skipped")
+  set(ptx_missing nvcc)
+  if(HSTU_NVCC)
+    set(ptx_missing cuda.h)
+  endif()
+  message(STATUS "hstu: no ${ptx_missing} found, so the PTX machine and its tests are skipped")
   return()
 endif()
 

@@ -168,6 +168,25 @@ TEST_CASE("PTX barriers: counts, reductions and groups of warps", "[ptx][barrier
   }
 }
 
+TEST_CASE("PTX barriers: threads that returned early are not waited for", "[ptx][barrier][parity]") {
+  Device device;
+  const std::vector<int> x = sequence(96);
+  const CUdeviceptr in = device.upload(x), out = device.allocate(96 * 4);
+  StandardError error;
+  for (const int n : {96, 70, 33, 5}) {
+    INFO(n);
+    REQUIRE(device.launch(device.compiled("lanes", "early_return"), {1}, {96}, 0, out, in, n) == CUDA_SUCCESS);
+    const std::vector<int> got = device.download<int>(out, std::size_t(n));
+    for (int i = 0; i < n; ++i) {
+      const int from = n - 1 - i, last = std::min(n, from + 32);
+      const int expected =
+          from % 32 == 0 ? std::accumulate(x.begin() + from, x.begin() + last, 0) : x[std::size_t(from)];
+      REQUIRE(got[std::size_t(i)] == expected);
+    }
+  }
+  CHECK(error.text() == "");
+}
+
 TEST_CASE("PTX calls: functions with structures, recursion, local and constant memory", "[ptx][call][parity]") {
   Device device;
   const std::vector<int> x = sequence(64);

@@ -106,6 +106,22 @@ extern "C" __global__ void barriers(int* out, const int* in) {
   out[384 + i] = tile[(i < 64 ? 0 : 64) + (i + 40) % 64];
 }
 
+/// Threads beyond n leave at once, the others still meet and exchange values.
+extern "C" __global__ void early_return(int* out, const int* in, int n) {
+  __shared__ int tile[96];
+  const int i = int(threadIdx.x), lane = i % 32;
+  if (i >= n) return;
+  const unsigned here = __activemask();
+  int sum = in[i];
+  for (int step = 16; step > 0; step /= 2) {
+    const int other = __shfl_down_sync(here, sum, step);
+    if (lane + step < __popc(here)) sum += other;
+  }
+  tile[i] = lane == 0 ? sum : in[i];
+  __syncthreads();
+  out[i] = tile[n - 1 - i];
+}
+
 struct Shape {
   int a[3];
   double scale;

@@ -50,8 +50,10 @@ void shfl(Warp& w, const Inst& i) {
     const bool valid = i.mode == kUp ? j >= s32(last) : j <= s32(last);
     const u32 source = valid ? u32(j) & 31 : l;
     in_range |= u32(valid) << l;
-    inactive |= u32((w.mask & members[l] & (1u << source)) == 0) << l;
-    t[l] = a[source];
+    const bool takes_part = (w.mask & members[l] & (1u << source)) != 0;
+    inactive |= u32(!takes_part && (w.alive >> source & 1) != 0) << l;
+    // of a lane that has exited comes no error, but a value (NaN, -1) that shows if it is used
+    t[l] = takes_part || (w.mask >> l & 1) == 0 ? a[source] : ~0u;
   }
   inactive &= w.mask;
   if (inactive != 0 && w.launch->check)

@@ -127,9 +127,22 @@ class Run {
       part(i, ways);
   }
 
+  /// Lanes that go straight to the end of the kernel are gone: barriers and warp instructions do not count them.
+  bool ends_at(u32 pc) const { return insts_[pc].flow == Flow::kExit && insts_[pc].guard == kNoOperand; }
+
   /// The lanes go different ways, the last first, until they meet.
-  void part(const Inst& i, const std::vector<std::pair<u32, u32>>& ways) {
+  void part(const Inst& i, std::vector<std::pair<u32, u32>> ways) {
     ++w_.launch->counters.divergent_branches;
+    for (std::size_t k = ways.size(); k-- > 0 && ways.size() > 1;) {
+      if (!ends_at(ways[k].first)) continue;
+      w_.alive &= ~ways[k].second;
+      for (Path& path : w_.paths) path.mask &= ~ways[k].second;
+      ways.erase(ways.begin() + std::ptrdiff_t(k));
+    }
+    if (ways.size() == 1) {
+      pc_ = ways[0].first;
+      return;
+    }
     const u32 meet = i.meet;
     // A path that ends where the ways meet has nothing left to do: loops do not grow the stack.
     if (path_->meet == meet && w_.paths.size() > w_.frames.back().first_path + 1)
