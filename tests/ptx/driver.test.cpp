@@ -182,6 +182,17 @@ TEST_CASE("PTX driver: copies and fills, and their limits", "[ptx][driver][parit
   copy.Height = 2;
   REQUIRE_CUDA(cuMemcpy2D(&copy));
   CHECK(device.download<unsigned>(b + 16, 2) == std::vector<unsigned>{3, 4});
+  CUmemoryPool pool = nullptr;
+  CUdeviceptr pooled = 0;
+  REQUIRE_CUDA(cuDeviceGetDefaultMemPool(&pool, 0));
+  REQUIRE_CUDA(cuMemAllocFromPoolAsync(&pooled, 64, pool, nullptr));
+  REQUIRE_CUDA(cuMemcpyDtoDAsync(pooled, a, 64, nullptr));
+  REQUIRE_CUDA(cuMemFreeAsync(pooled, nullptr));
+  CUdeviceptr managed = 0;
+  REQUIRE_CUDA(cuMemAllocManaged(&managed, 64, CU_MEM_ATTACH_GLOBAL));
+  REQUIRE_CUDA(cuMemcpy(managed, a, 64));
+  CHECK(*reinterpret_cast<unsigned*>(managed) == 0x01020304);  // the host reads it at the same address
+  REQUIRE_CUDA(cuMemFree(managed));
   void* pinned = nullptr;
   REQUIRE_CUDA(cuMemAllocHost(&pinned, 64));
   REQUIRE_CUDA(cuMemcpyDtoHAsync(pinned, b, 64, nullptr));
