@@ -202,6 +202,10 @@ TEST_CASE("config: training options that contradict are refused by name", "[trai
              ContainsSubstring("log_q belongs to loss = sampled_softmax"));
   CHECK_THAT(refusal([](Config& c) { c.train.loss = LossKind::next_item, c.train.shared_negatives = true; }),
              ContainsSubstring("belong to losses that have negatives"));
+  for (const double alpha : {1.0, 2.1, std::nan("")}) {
+    CHECK_THAT(refusal([&](Config& c) { c.train.stochastic_length_alpha = alpha; }),
+               ContainsSubstring("stochastic_length_alpha must be in (1, 2]"));
+  }
   CHECK_THAT(refusal([](Config& c) { c.train.max_history = 212; }), ContainsSubstring("max_history 212 exceeds"));
   CHECK_THAT(refusal([](Config& c) { c.model.tie_embeddings = false; }), ContainsSubstring("tie_embeddings"));
   CHECK_THAT(refusal([](Config& c) { c.model.use_output_bias = true; }), ContainsSubstring("use_output_bias"));

@@ -55,6 +55,8 @@ std::vector<Config> every_kind_of_training() {
   add(LossKind::sampled_softmax, NegativeKind::in_batch, true, true);
   add(LossKind::sampled_binary, NegativeKind::uniform, true, false);
   add(LossKind::nce, NegativeKind::in_batch, false, false);
+  configs.push_back(small_config("meta-ml-1m"));
+  configs.back().train.stochastic_length_alpha = 1.5;
   return configs;
 }
 

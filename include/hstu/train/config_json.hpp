@@ -97,6 +97,7 @@ void visit_fields(ConfigType& c, const Visit& visit) {
   visit("log_q", c.train.log_q);
   visit("samples", c.train.samples);
   visit("max_history", c.train.max_history);
+  visit("stochastic_length_alpha", c.train.stochastic_length_alpha);
   visit("batch_size", c.train.batch_size);
   visit("optimizer", c.train.optimizer);
   visit("learning_rate", c.train.learning_rate);

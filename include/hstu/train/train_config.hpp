@@ -32,6 +32,7 @@ struct TrainConfig {
   bool log_q = false;                ///< sampled_softmax: logits less ln(how often an item is drawn); nce: always
   SampleKind samples = SampleKind::users;
   std::int64_t max_history = 200;    ///< the most recent events a user's pass sees
+  double stochastic_length_alpha = 2.0;  ///< below 2: long histories are thinned at random, StochasticLength
   std::int64_t batch_size = 128;     ///< users or windows per step
 
   OptimizerKind optimizer = OptimizerKind::adamw;
@@ -73,6 +74,10 @@ inline void validate(const TrainConfig& c) {
   not_negative("warmup_steps", static_cast<double>(c.warmup_steps));
   not_negative("patience", static_cast<double>(c.patience));
   not_negative("test_every", static_cast<double>(c.test_every));
+  check<ConfigError>(c.stochastic_length_alpha > 1.0 && c.stochastic_length_alpha <= 2.0,
+                     "config: stochastic_length_alpha must be in (1, 2], got ", c.stochastic_length_alpha);
+  check<ConfigError>(c.stochastic_length_alpha == 2.0 || c.samples == SampleKind::users,
+                     "config: stochastic_length_alpha below 2 needs samples = users");
   check<ConfigError>(c.min_learning_rate <= c.learning_rate, "config: min_learning_rate ", c.min_learning_rate,
                      " is above learning_rate ", c.learning_rate);
   check<ConfigError>(c.patience == 0 || c.validate, "config: patience needs validate = true");

@@ -141,6 +141,7 @@ class Trainer {
     return scheduled_rate(config_.train, step, steps_per_epoch());
   }
   void shuffle_units() {
+    units_.begin_epoch(epoch_);
     order_.resize(static_cast<std::size_t>(units_.size()));
     std::iota(order_.begin(), order_.end(), std::int64_t{0});
     shuffle(order_, RandomStream{.seed = config_.train.seed,

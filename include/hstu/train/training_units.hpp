@@ -3,7 +3,7 @@
 #pragma once
 #include <memory>
 
-#include <hstu/data/batcher.hpp>
+#include <hstu/data/stochastic_length.hpp>
 #include <hstu/data/windows.hpp>
 #include <hstu/train/train_config.hpp>
 
@@ -35,10 +35,14 @@ class TrainingUnits {
 
   std::int64_t size() const { return std::ssize(passes_) + std::ssize(windows_); }
 
-  /// Tokens of sample `unit` in a batch.
+  /// Histories that are thinned are thinned anew in every epoch.
+  void begin_epoch(std::int64_t epoch) { epoch_ = epoch; }
+
+  /// Tokens of sample `unit` in a batch of this epoch.
   std::int64_t length(std::int64_t unit) const {
     if (config_.train.samples == SampleKind::users) {
-      return std::min(passes_[static_cast<std::size_t>(unit)].size() - 1, config_.train.max_history);
+      const auto all = std::min(passes_[static_cast<std::size_t>(unit)].size() - 1, config_.train.max_history);
+      return is_thinned() ? thinning().kept(all, unit) : all;
     }
     return config_.train.max_history;
   }
@@ -59,7 +63,9 @@ class TrainingUnits {
     if (config_.train.samples == SampleKind::users) {
       JaggedBatchBuilder builder;
       for (const std::int64_t unit : units) {
-        add_training_pass(builder, *sequences_, passes_[static_cast<std::size_t>(unit)], config_.train.max_history);
+        const EventRange& events = passes_[static_cast<std::size_t>(unit)];
+        if (is_thinned()) add_thinned_pass(builder, *sequences_, events, thinning(), unit);
+        else add_training_pass(builder, *sequences_, events, config_.train.max_history);
       }
       return builder.build();
     }
@@ -71,8 +77,17 @@ class TrainingUnits {
   }
 
  private:
+  bool is_thinned() const { return config_.train.stochastic_length_alpha < 2.0; }
+  StochasticLength thinning() const {
+    return {.alpha = config_.train.stochastic_length_alpha,
+            .max_length = config_.train.max_history,
+            .seed = config_.train.seed,
+            .epoch = static_cast<std::uint32_t>(epoch_)};
+  }
+
   std::shared_ptr<const Sequences> sequences_;
   Config config_;
+  std::int64_t epoch_ = 0;
   std::vector<EventRange> passes_;
   std::vector<WindowRef> windows_;
 };
