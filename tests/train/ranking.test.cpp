@@ -247,7 +247,8 @@ TEST_CASE("ranking settings: mistakes are named", "[train][ranking][errors]") {
   CHECK_THAT(ranking_failure_of(R"({"inputs": "fused"})"), ContainsSubstring("r.json: no field is called 'inputs'"));
   CHECK_THAT(ranking_failure_of(R"({"input": "mixed"})"), ContainsSubstring("interleaved, fused"));
   CHECK_THAT(ranking_failure_of(R"({"actions": {"rating": "word"}})"), ContainsSubstring("category, number"));
-  CHECK_THAT(ranking_failure_of(R"({"tasks": [{"name": "x", "kind": "binary"}]})"), ContainsSubstring("expected the key"));
+  CHECK_THAT(ranking_failure_of(R"({"tasks": [{"name": "x", "kind": "binary"}]})"),
+             ContainsSubstring("expected the key"));
   CHECK_THAT(ranking_failure_of(R"({"tasks": [{"name": "x", "column": "rating", "kind": "binary", "wait": 1}]})"),
              ContainsSubstring("no field is called 'wait'"));
   CHECK_THAT(ranking_failure_of(R"({"tasks": []})"), ContainsSubstring("at least one column each"));

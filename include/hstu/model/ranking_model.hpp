@@ -40,8 +40,8 @@ class FeatureEmbedding {
     return linear_(numbers.to(linear_.weight.dtype()));
   }
   void list(const std::string& prefix, ParameterList& into) const {
-    if (weight_.defined()) into.push_back({prefix + spec_.name + ".weight", weight_});
-    else linear_.list(prefix + spec_.name, into);
+    if (weight_.defined()) into.push_back({prefix + spec_.name + ".category", weight_});
+    else linear_.list(prefix + spec_.name + ".number", into);
   }
 
  private:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Ranking (DLRM-HSTU): what will the user do with this item?  Several tasks from the history of items and actions,
 // beside means and regression.
-//   example_06_rank [RATINGS [CONFIG.json [USERS [ITEMS]]]]
+//   example_08_rank [RATINGS [CONFIG.json [USERS [ITEMS]]]]
 // RATINGS: a ratings file or a log with a header; made-up ratings without one.  CONFIG.json: docs/ranking.md.  USERS
 // and ITEMS: files with the features that the configuration names ("" for none).
 #include <cstdio>
@@ -125,7 +125,7 @@ int main(int argc, char** argv) {
   try {
     return rank(argc, argv);
   } catch (const Error& error) {
-    std::fprintf(stderr, "example_06_rank: %s\n", error.what());
+    std::fprintf(stderr, "example_08_rank: %s\n", error.what());
     return 2;
   }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Item tables of millions of rows: a step gathers the rows it touches, differentiates and updates only these.
-//   example_07_large_vocabulary [LARGEST]      tables of 10^4, 10^5, … LARGEST rows (default 10^6)
+//   example_09_large_vocabulary [LARGEST]      tables of 10^4, 10^5, … LARGEST rows (default 10^6)
 // Prints what a step costs as the table grows, and the best items of one user by a blocked scan of the table.
 #include <charconv>
 #include <cstdio>
@@ -114,7 +114,7 @@ int main(int argc, char** argv) {
   if (argc > 1) {
     const char* const end = argv[1] + std::strlen(argv[1]);
     if (std::from_chars(argv[1], end, largest).ptr != end || largest < 10'000 || largest > 100'000'000) {
-      std::fprintf(stderr, "usage: example_07_large_vocabulary [LARGEST]   (10000 to 100000000 rows)\n");
+      std::fprintf(stderr, "usage: example_09_large_vocabulary [LARGEST]   (10000 to 100000000 rows)\n");
       return 2;
     }
   }
