@@ -2,6 +2,7 @@
 // Times of the kernels on a GPU: attention in TFLOP/s (causal products only; backward counted as 2.5 forwards), the
 // rest in GB/s of what must move.     bench_gpu_kernels [--once]     --once: small sizes, a single run each (no
 // timings)
+#include <bit>
 #include <chrono>
 #include <cstring>
 #include <iostream>
@@ -39,11 +40,11 @@ Buffer<Bfloat16> random_bfloat16(const Device& device, std::int64_t size, std::u
   return {device, bits};
 }
 
-struct Shape {
+struct AttentionSize {
   std::int64_t users, length, heads, dims;
 };
 
-void bench_attention(Device& device, const Shape& s, AttentionKind kind) {
+void bench_attention(Device& device, const AttentionSize& s, AttentionKind kind) {
   const std::int64_t tokens = s.users * s.length, width = s.heads * s.dims;
   std::vector<std::int64_t> offsets, times;
   for (std::int64_t u = 0; u <= s.users; ++u) offsets.push_back(u * s.length);
@@ -126,11 +127,11 @@ int main(int argc, char** argv) try {
   }
   Device device;
   std::cout << "| kernel | size | " << device.name() << " |\n| --- | --- | --- |\n";
-  const std::vector<Shape> shapes = is_once
-                                        ? std::vector<Shape>{{2, 40, 2, 64}}
-                                        : std::vector<Shape>{{128, 200, 2, 32}, {128, 200, 2, 64}, {128, 200, 8, 32},
-                                                             {32, 1024, 4, 64}, {8, 4096, 4, 64},  {8, 4096, 4, 128}};
-  for (const Shape& shape : shapes) {
+  const std::vector<AttentionSize> shapes =
+      is_once ? std::vector<AttentionSize>{{2, 40, 2, 64}}
+              : std::vector<AttentionSize>{{128, 200, 2, 32}, {128, 200, 2, 64}, {128, 200, 8, 32},
+                                           {32, 1024, 4, 64}, {8, 4096, 4, 64},  {8, 4096, 4, 128}};
+  for (const AttentionSize& shape : shapes) {
     for (const AttentionKind kind : {AttentionKind::silu, AttentionKind::softmax}) bench_attention(device, shape, kind);
   }
   bench_layer_norm(device, is_once ? 100 : 262144, 64);

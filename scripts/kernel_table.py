@@ -53,13 +53,13 @@ def count_products(binary, architecture):
 
 
 def read_launches(path):
-    """{kernel: [sum of each counter]} of a PTX_REPORT."""
+    """{(kernel, grid): {counter: sum}} of a PTX_REPORT."""
     names = ("warp_instructions", "mma_flops", "global_sectors", "global_sectors_ideal", "shared_wavefronts",
              "shared_wavefronts_ideal", "atomics")
     sums = {}
     for line in path.read_text().splitlines():
         launch = json.loads(line)
-        row = sums.setdefault(launch["kernel"], dict.fromkeys(("launches", *names), 0))
+        row = sums.setdefault((launch["kernel"], tuple(launch["grid"])), dict.fromkeys(("launches", *names), 0))
         row["launches"] += 1
         for name in names:
             row[name] += launch[name]
@@ -80,24 +80,25 @@ def register_table(files, products):
 
 
 def launch_table(launches):
-    lines = ["| kernel | warp instructions | tensor-core MFLOP | sectors / ideal | wavefronts / ideal | atomics |",
-             "| --- | --- | --- | --- | --- | --- |"]
-    for kernel, row in launches.items():
+    lines = ["| kernel | blocks | warp instructions | tensor MFLOP | sectors / ideal | wavefronts / ideal | atomics |",
+             "| --- | --- | --- | --- | --- | --- | --- |"]
+    for (kernel, grid), row in launches.items():
         sectors = row["global_sectors"] / max(1, row["global_sectors_ideal"])
         waves = row["shared_wavefronts"] / max(1, row["shared_wavefronts_ideal"])
         count = row["launches"]
-        lines.append(f"| `{kernel}` | {row['warp_instructions'] // count:,} | {row['mma_flops'] / count / 1e6:.1f} | "
-                     f"{sectors:.3f} | {waves:.3f} | {row['atomics']} |")
+        blocks = " × ".join(str(n) for n in grid[:2])
+        lines.append(f"| `{kernel}` | {blocks} | {row['warp_instructions'] // count:,} | "
+                     f"{row['mma_flops'] / count / 1e6:.1f} | {sectors:.3f} | {waves:.3f} | {row['atomics']} |")
     return "\n".join(lines)
 
 
 def write_block(name, text):
     """Replaces what stands between <!-- name --> and <!-- end --> in the document."""
     document = DOCUMENT.read_text()
-    pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
+    pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
     if not pattern.search(document):
         raise SystemExit(f"kernel_table: {DOCUMENT.name} has no block {name}")
-    DOCUMENT.write_text(pattern.sub(lambda m: m[1] + text + m[2], document))
+    DOCUMENT.write_text(pattern.sub(lambda m: m[1] + text + "\n" + m[2], document))
 
 
 def main() -> int:
@@ -114,7 +115,8 @@ def main() -> int:
         for file, kernels in files.items():
             for architecture in sorted({a for of in kernels.values() for a in of}):
                 counts = count_products(asked.build / "kernels" / f"{file}.fatbin", architecture)
-                problems += [f"{k} has no HMMA on sm_{architecture}" for k in kernels if "_mma" in k and not counts.get(k)]
+                problems += [f"{kernel} has no HMMA on sm_{architecture}" for kernel in kernels
+                             if "_mma" in kernel and not counts.get(kernel)]
                 if architecture == 80:
                     products.update(counts)
     else:
