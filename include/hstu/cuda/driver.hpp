@@ -15,8 +15,8 @@ struct FunctionHandle;
 struct StreamHandle;
 using Address = unsigned long long;  ///< of device memory
 
-/// A function that returns an error code, 0 for none.  Calling it throws DeviceError with the call and the error's name,
-/// which ErrorNames{library}(code) tells.
+/// A function that returns an error code, 0 for none.  Calling it throws DeviceError with the call and the error's
+/// name, which ErrorNames{library}(code) tells.
 template <class ErrorNames, class... Args>
 class CheckedFunction {
  public:
