@@ -87,7 +87,8 @@ TEST_CASE("sampled losses: values equal the plain loops", "[loss][sampled_losses
 }
 
 TEST_CASE("sampled losses: gradients match finite differences", "[loss][sampled_losses][gradcheck]") {
-  const Case cases[] = {{6, 9, 5, 4, 0.3}, {9, 4, 8, 6, 0.2}, {5, 6, 11, 3, 0.7}, {1, 2, 1, 1, 1.0}};
+  const Case cases[] = {{6, 9, 5, 4, 0.3}, {9, 4, 8, 6, 0.2}, {5, 6, 11, 3, 0.7}, {1, 2, 1, 1, 1.0},
+                        {7, 3, 2, 9, 0.5}, {2, 17, 16, 2, 0.4}, {3, 5, 7, 5, 0.3}, {8, 8, 3, 1, 1.0}};
   for_each_problem(cases, [](const Problem& p) {
     check_gradients([&](const std::vector<Tensor>& x) { return p.loss(x); }, p.inputs);
   });
