@@ -27,8 +27,8 @@ const std::vector<VerbCase>& verbs() {
   static const std::vector<VerbCase> cases = {
       {"prepare",
        {"--synthetic", "--out", "/nowhere/data"},
-       {{"ratings", text}, {"format", choice}, {"timestamp-unit", choice}, {"titles", text}, {"synthetic", flag},
-        {"users", number}, {"items", number}, {"ties", choice}, {"seed", number}, {"min-user-count", number},
+       {{"ratings", text}, {"format", choice}, {"timestamp-unit", choice}, {"column", text, true}, {"titles", text},
+        {"synthetic", flag}, {"users", number}, {"items", number}, {"ties", choice}, {"seed", number}, {"min-user-count", number},
         {"min-item-count", number}, {"min-rating", real}, {"drop-last", number}, {"out", text}, {"json", flag}}},
       {"train",
        {"--data", "/nowhere", "--preset", "rechub-0.1", "--out", "/nowhere/run"},
