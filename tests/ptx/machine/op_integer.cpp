@@ -55,13 +55,13 @@ struct MulWide {
 struct MadLow {
   template <class T>
   static T apply(T a, T b, T c) {
-    return T(times(a, b) + c);
+    return T(Unsigned<T>(times(a, b)) + Unsigned<T>(c));
   }
 };
 struct MadHigh {
   template <class T>
   static T apply(T a, T b, T c) {
-    return T(MulHigh::apply(a, b) + c);
+    return T(Unsigned<T>(MulHigh::apply(a, b)) + Unsigned<T>(c));
   }
 };
 struct MadWide {

@@ -13,7 +13,8 @@ using Unsigned = std::make_unsigned_t<T>;
 struct Sad {
   template <class T>
   static T apply(T a, T b, T c) {
-    return T(c + (a < b ? T(Unsigned<T>(b) - Unsigned<T>(a)) : T(Unsigned<T>(a) - Unsigned<T>(b))));
+    const auto distance = a < b ? Unsigned<T>(b) - Unsigned<T>(a) : Unsigned<T>(a) - Unsigned<T>(b);
+    return T(Unsigned<T>(c) + distance);
   }
 };
 template <class T>
