@@ -34,7 +34,8 @@ std::string outputs(const std::filesystem::path& folder) {
   {
     std::ofstream file(ratings);
     file << "userId,movieId,rating,timestamp\n";
-    for (int i = 0; i < 90; ++i) file << "u" << i % 9 << ",i" << i * i % 17 << "," << i % 10 << ".5," << 1000000 * i << "\n";
+    for (int i = 0; i < 90; ++i)
+      file << "u" << i % 9 << ",i" << i * i % 17 << "," << i % 10 << ".5," << 1000000 * i << "\n";
   }
   std::string text;
   const auto add = [&](const Words& words) {
@@ -55,7 +56,8 @@ std::string outputs(const std::filesystem::path& folder) {
   run_expecting(0, {"inspect", run + "/last"});  // it shows times
   const nlohmann::json inspected = run_expecting(0, {"evaluate", "--run", run, "--json"}).json();
   text += inspected.at("mrr").dump();
-  for (std::size_t at = 0; (at = text.find(folder.string(), at)) != std::string::npos;) text.erase(at, folder.string().size());
+  for (std::size_t at = 0; (at = text.find(folder.string(), at)) != std::string::npos;)
+    text.erase(at, folder.string().size());
   return text;
 }
 
@@ -78,7 +80,8 @@ TEST_CASE("surroundings: a line feed or an escape in a path does not reach the t
   const TempFolder folder;
   for (const std::string& name : {std::string("line\nfeed"), std::string("escape\x1b[31m"), std::string("\xff\xfe")}) {
     std::filesystem::create_directories(folder.path(name));
-    const std::string ratings = folder.write(name + "/ratings.csv", "userId,movieId,rating,timestamp\nu,i,5,1\nu,i,5\n");
+    const std::string ratings =
+        folder.write(name + "/ratings.csv", "userId,movieId,rating,timestamp\nu,i,5,1\nu,i,5\n");
     const Outcome outcome = run_expecting(3, {"prepare", "--ratings", ratings, "--out", folder.path("out")});
     CHECK(outcome.err.find("ratings.csv:3:6: ") != std::string::npos);
     CHECK(std::ranges::none_of(outcome.err, [](char c) { return c == '\x1b' || c == '\xff'; }));
@@ -90,7 +93,8 @@ TEST_CASE("surroundings: locale, time zone and terminal change nothing", "[cli][
   const std::string expected = outputs(folder.path("plain"));
   int number = 0;
   for (const char* locale : {"C", "de_DE.UTF-8", "tr_TR.UTF-8", "nonsense"}) {
-    const Environment environment({{"LC_ALL", locale}, {"LANG", locale}, {"TZ", "Pacific/Kiritimati"}, {"TERM", "dumb"}});
+    const Environment environment(
+        {{"LC_ALL", locale}, {"LANG", locale}, {"TZ", "Pacific/Kiritimati"}, {"TERM", "dumb"}});
     INFO(locale);
     CHECK(outputs(folder.path("f" + std::to_string(number++))) == expected);
   }

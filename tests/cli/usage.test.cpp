@@ -71,7 +71,9 @@ Words without(const Words& valid, const std::string& name) {
 /// Command lines refused by name; printed at the end, for scripts/figures.py.
 struct RefusedCount {
   int count = 0;
-  ~RefusedCount() { std::cout << "figure: " << count << " wrong command lines refused with one line that names the option\n"; }
+  ~RefusedCount() {
+    std::cout << "figure: " << count << " wrong command lines refused with one line that names the option\n";
+  }
 };
 
 void require_refused(const Words& words, const std::string& name) {

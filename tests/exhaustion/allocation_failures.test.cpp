@@ -28,8 +28,8 @@ std::shared_ptr<const Sequences> tiny_data() {
   return small_data({.users = 40, .items = 30, .clusters = 3, .min_length = 2, .max_length = 12});
 }
 
-/// Calls make_work() for the n-th failing allocation of the work it gives, n = 0, 1, ... until the work passes, and then
-/// `after(passed)`.  What the work has allocated must be gone when it is destroyed.
+/// Calls make_work() for the n-th failing allocation of the work it gives, n = 0, 1, ... until the work passes, and
+/// then `after(passed)`.  What the work has allocated must be gone when it is destroyed.
 template <class MakeWork, class After>
 std::int64_t sweep(const MakeWork& make_work, const After& after) {
   for (std::int64_t n = 0;; ++n) {
@@ -147,7 +147,8 @@ TEST_CASE("allocation failures: loading runs out of memory", "[exhaustion][memor
   fit(run, tiny_config(), tiny_data());
   std::int64_t points =
       sweep([&] { return [&] { (void)load_safetensors(run / "last/model.safetensors"); }; }, [](bool) {});
-  const std::string ratings = folder.write("ratings.csv", "userId,movieId,rating,timestamp\n1,\"a \"\"b\"\"\",3.5,7\n2,c,1,8\n");
+  const std::string ratings =
+      folder.write("ratings.csv", "userId,movieId,rating,timestamp\n1,\"a \"\"b\"\"\",3.5,7\n2,c,1,8\n");
   points += sweep([&] { return [&] { (void)read_ratings(ratings); }; }, [](bool) {});
   Outcomes outcomes = sweep_in_processes([&] { (void)load_run(run); }, [](bool) {});
   points += outcomes.clean;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What is fuzzed: every reader of files.  A target takes any bytes; it may refuse them with the error its reader promises,
-// at the place it promises, and must find what it accepts unharmed.  Whatever else is thrown is a finding.
+// What is fuzzed: every reader of files.  A target takes any bytes; it may refuse them with the error its reader
+// promises, at the place it promises, and must find what it accepts unharmed.  Whatever else is thrown is a finding.
 #pragma once
 #include <sys/mman.h>
 #include <unistd.h>
@@ -89,7 +89,8 @@ void ratings(std::string_view bytes) {
     check_ratings(read);
     require(read.size() > 0, "no events and no error");
     for (const float rating : read.rating) require(std::isfinite(rating), "a rating is not finite");
-    for (const std::int64_t time : read.timestamp_s) require(time >= 0 && time <= kLastTimestamp, "a time is out of range");
+    for (const std::int64_t time : read.timestamp_s)
+      require(time >= 0 && time <= kLastTimestamp, "a time is out of range");
   });
 }
 

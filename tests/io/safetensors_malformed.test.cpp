@@ -190,7 +190,8 @@ TEST_CASE("safetensors: each rule broken once is a CheckpointError that names it
   CHECK_NOTHROW(parse_safetensors(with_two("[4,8]", "[0,4]", 8), "f"));
 }
 
-TEST_CASE("safetensors: a reader that believes a count is caught by the bound on memory", "[io][safetensors][property]") {
+TEST_CASE("safetensors: a reader that believes a count is caught by the bound on memory",
+          "[io][safetensors][property]") {
   const test::AllocationWatch watch;
   const std::string bytes = length_prefix(5'000'000) + "{}";
   std::uint64_t header_bytes = 0;

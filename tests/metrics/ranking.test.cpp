@@ -134,7 +134,8 @@ TEST_CASE("ranking: a thousand random tables, sorted by hand", "[metrics][rankin
     for (const std::size_t position : positions) mrr += 1.0 / static_cast<double>(position + 1) / kUsers;
     INFO("case " << number);
     REQUIRE_THAT(metrics.mrr(), WithinAbs(mrr, 1e-12));
-    for (const std::size_t k : {std::size_t{1}, std::size_t{3}, std::size_t{10}, std::size_t{500}}) {  // 500 > candidates
+    for (const std::size_t k :
+         {std::size_t{1}, std::size_t{3}, std::size_t{10}, std::size_t{500}}) {  // 500 > candidates
       double hits = 0.0, gain = 0.0;
       for (const std::size_t position : positions) {
         if (position >= k) continue;

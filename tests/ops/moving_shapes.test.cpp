@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Gradients of the ops that only move numbers, over matrices of every kind: empty, one row, one column, odd, whole packs.
+// Gradients of the ops that only move numbers, over matrices of every kind: empty, one row, one column, odd, whole
+// packs.
 #include <hstu/ops/columns.hpp>
 #include <hstu/ops/elementwise.hpp>
 #include <hstu/ops/embedding.hpp>
@@ -23,8 +24,16 @@ TEST_CASE("moving ops: gradients match finite differences on every shape", "[ops
     check_gradients([&](const auto& in) { return scale(in[0], -1.5); }, {x});
     check_gradients([&](const auto& in) { return take_rows(in[0], rows / 2, rows); }, {x});
     check_gradients([&](const auto& in) { return pad_columns(in[0], cols + 5); }, {x});
-    check_gradients([&](const auto& in) { return concat_columns({in[0], in[1], in[0]}); }, {x, random_input({rows, 3}, 2)});
-    check_gradients([&](const auto& in) { return concat_rows({in[0], in[1], in[0]}); }, {x, random_input({3, cols}, 2)});
+    check_gradients(
+        [&](const auto& in) {
+          return concat_columns({in[0], in[1], in[0]});
+        },
+        {x, random_input({rows, 3}, 2)});
+    check_gradients(
+        [&](const auto& in) {
+          return concat_rows({in[0], in[1], in[0]});
+        },
+        {x, random_input({3, cols}, 2)});
     check_gradients(
         [&](const auto& in) {
           const std::vector<Tensor> parts = split_columns(in[0], {cols / 2, cols - cols / 2});
