@@ -15,7 +15,7 @@ inline Options parse(Arguments arguments) {
       "Answers every line of stdin with a line on stdout, until stdin ends.\n"
       "A request is a JSON object:\n"
       "  user      id; a user of the run's data begins with the history there\n"
-      "  events    [{\"item\": id, \"time\": seconds since 1970}, ...] since the last request, oldest first\n"
+      "  events    [{\"item\": id, \"timestamp_s\": seconds since 1970}, ...] since the last request, oldest first\n"
       "  at        time of the request (default: that of the last event)\n"
       "  k         number of recommendations (default 10)\n"
       "  exclude   [id, ...] never recommended\n"
@@ -43,9 +43,9 @@ class Service {
     const auto user = required<std::string>(line, "user", "request");
     ServerRequest request;
     for (const auto& event : optional_value<std::vector<nlohmann::json>>(line, "events", "request", {})) {
-      check_keys(event, "event", {"item", "time"});
+      check_keys(event, "event", {"item", "timestamp_s"});
       request.items.push_back(item_of(required<std::string>(event, "item", "event")));
-      request.times_s.push_back(required<std::int64_t>(event, "time", "event"));
+      request.times_s.push_back(required<std::int64_t>(event, "timestamp_s", "event"));
     }
     if (line.contains("at")) request.query_time_s = required<std::int64_t>(line, "at", "request");
     request.count = optional_value<std::int64_t>(line, "k", "request", 10);

@@ -27,9 +27,9 @@ TEST_CASE("serve: answers what recommend answers, for known users and new ones",
   const nlohmann::json known =
       run_expecting(0, {"recommend", "--run", Example::get().run(), "--user", "u1", "--json"}).json();
   const auto answers = serve("{\"user\": \"u1\"}\n"
-                             "{\"user\": \"new\", \"events\": [{\"item\": \"i3\", \"time\": 0}], \"id\": [7]}\n"
-                             "{\"user\": \"new\", \"events\": [{\"item\": \"i4\", \"time\": 0}, {\"item\": \"i5\", "
-                             "\"time\": 0}], \"k\": 5}\n");
+                             "{\"user\": \"new\", \"events\": [{\"item\": \"i3\", \"timestamp_s\": 0}], \"id\": [7]}\n"
+                             "{\"user\": \"new\", \"events\": [{\"item\": \"i4\", \"timestamp_s\": 0}, "
+                             "{\"item\": \"i5\", \"timestamp_s\": 0}], \"k\": 5}\n");
   REQUIRE(answers.size() == 3);
   for (std::size_t i = 0; i < 10; ++i) {
     const auto& got = answers[0].at("recommendations")[i];
@@ -44,7 +44,7 @@ TEST_CASE("serve: answers what recommend answers, for known users and new ones",
 }
 
 TEST_CASE("serve: filters", "[cli][serve][property]") {
-  const auto answers = serve("{\"user\": \"a\", \"events\": [{\"item\": \"i3\", \"time\": 5}], \"k\": 1000}\n"
+  const auto answers = serve("{\"user\": \"a\", \"events\": [{\"item\": \"i3\", \"timestamp_s\": 5}], \"k\": 1000}\n"
                              "{\"user\": \"a\", \"k\": 1000, \"keep_seen\": true, \"at\": 9}\n"
                              "{\"user\": \"a\", \"exclude\": [\"i4\"], \"only\": [\"i3\", \"i4\", \"i5\"]}\n"
                              "{\"user\": \"a\", \"only\": []}\n");
@@ -57,15 +57,15 @@ TEST_CASE("serve: filters", "[cli][serve][property]") {
 
 TEST_CASE("serve: bad lines are answered by errors, and the next ones as if they had not been",
           "[cli][serve][errors]") {
-  const std::string good = "{\"user\": \"a\", \"events\": [{\"item\": \"i3\", \"time\": 5}]}\n";
+  const std::string good = "{\"user\": \"a\", \"events\": [{\"item\": \"i3\", \"timestamp_s\": 5}]}\n";
   const std::vector<std::string> bad = {
       "nonsense", "[]", "{}", "{\"user\": 3}", "{\"user\": \"nobody\"}", "{\"user\": \"a\", \"k\": -1}",
       "{\"user\": \"a\", \"k\": 1.5}", "{\"user\": \"a\", \"hello\": 1}", "{\"user\": \"a\", \"user\": \"b\"}",
-      "{\"user\": \"a\", \"events\": [{\"item\": \"i99999\", \"time\": 6}]}",
-      "{\"user\": \"a\", \"events\": [{\"item\": \"i3\", \"time\": 4}]}",
-      "{\"user\": \"a\", \"events\": [{\"item\": \"i3\", \"time\": 9}, {\"item\": \"i3\", \"time\": 8}]}",
+      "{\"user\": \"a\", \"events\": [{\"item\": \"i99999\", \"timestamp_s\": 6}]}",
+      "{\"user\": \"a\", \"events\": [{\"item\": \"i3\", \"timestamp_s\": 4}]}",
+      "{\"user\": \"a\", \"events\": [{\"item\": \"i3\", \"timestamp_s\": 9}, {\"item\": \"i3\", \"timestamp_s\": 8}]}",
       "{\"user\": \"a\", \"events\": [{\"item\": \"i3\"}]}", "{\"user\": \"a\", \"events\": 5}",
-      "{\"user\": \"a\", \"events\": [{\"item\": \"i3\", \"time\": 99999999999999999}]}",
+      "{\"user\": \"a\", \"events\": [{\"item\": \"i3\", \"timestamp_s\": 99999999999999999}]}",
       "{\"user\": \"a\", \"at\": 1}", "{\"user\": \"a\", \"only\": [\"no\"]}", "{\"user\": \"\xff\"}",
       std::string(200, '['), "{\"user\": \"" + std::string((1 << 20) + 5, 'x') + "\"}", std::string("\0\0", 2)};
   std::string input = good;
