@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <new>
 
 namespace ptx {
@@ -13,8 +14,14 @@ State& state() {
 }
 
 std::vector<Context*>& current_contexts() {
-  thread_local std::vector<Context*> stack;
-  return stack;
+  // Never destroyed: destructors of static objects may still call the driver.
+  static auto& all = *new std::deque<std::vector<Context*>>;
+  static auto& mutex = *new std::mutex;
+  thread_local std::vector<Context*>& own = [&]() -> std::vector<Context*>& {
+    const std::lock_guard lock(mutex);
+    return all.emplace_back();
+  }();
+  return own;
 }
 
 bool is_context(const Context* context) {
