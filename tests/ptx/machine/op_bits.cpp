@@ -1,29 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Bits: logic, shifts, fields, permutations, counts.
+#include "bitwise.hpp"
 #include "decoder.hpp"
 #include "lanes.hpp"
 
 namespace ptx {
 namespace {
 
-struct And {
-  template <class T>
-  static T apply(T a, T b) {
-    return T(a & b);
-  }
-};
-struct Or {
-  template <class T>
-  static T apply(T a, T b) {
-    return T(a | b);
-  }
-};
-struct Xor {
-  template <class T>
-  static T apply(T a, T b) {
-    return T(a ^ b);
-  }
-};
 struct Not {
   template <class T>
   static T apply(T a) {

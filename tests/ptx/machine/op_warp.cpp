@@ -2,6 +2,7 @@
 // Lanes that talk to each other: shfl, vote, match, redux, activemask, elect, bar.warp.sync.
 #include <algorithm>
 
+#include "bitwise.hpp"
 #include "decoder.hpp"
 #include "lanes.hpp"
 #include "warp_sync.hpp"
@@ -175,24 +176,6 @@ struct Max {
   template <class T>
   static T apply(T a, T b) {
     return std::max(a, b);
-  }
-};
-struct And {
-  template <class T>
-  static T apply(T a, T b) {
-    return T(a & b);
-  }
-};
-struct Or {
-  template <class T>
-  static T apply(T a, T b) {
-    return T(a | b);
-  }
-};
-struct Xor {
-  template <class T>
-  static T apply(T a, T b) {
-    return T(a ^ b);
   }
 };
 
