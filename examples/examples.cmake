@@ -14,7 +14,7 @@ file(GLOB cli_files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/examples/cli/*.cpp)
 if(cli_files)
   find_package(cxxopts QUIET)
   if(cxxopts_FOUND)
-    hstu_program(hstu_cli SOURCES ${cli_files})
+    hstu_program(hstu_cli FAST SOURCES ${cli_files})
     target_link_libraries(hstu_cli PRIVATE cxxopts::cxxopts)
     # One unit: the templates of the library are what takes time, and every verb would compile them again.
     set_target_properties(hstu_cli PROPERTIES OUTPUT_NAME hstu UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)

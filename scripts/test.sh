@@ -4,6 +4,7 @@
 #   scripts/test.sh                  into build/
 #   scripts/test.sh --sanitize       with AddressSanitizer and UBSan, into build-asan/
 #   scripts/test.sh --jobs N         compile with N jobs (default: one per core)
+#   scripts/test.sh --fuzz-seconds N give each fuzz target N seconds (default: 10)
 set -euo pipefail
 exec </dev/null
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -16,8 +17,9 @@ while (($#)); do
   case $1 in
     --sanitize) build=build-asan; options+=("-DHSTU_SANITIZE=address,undefined") ;;
     --jobs) jobs=${2:?--jobs needs a number}; shift ;;
-    -h | --help) sed -n '3,6s/^# \{0,1\}//p' scripts/test.sh; exit 0 ;;
-    *) echo "test.sh: unknown option '$1' (--sanitize, --jobs N)" >&2; exit 2 ;;
+    --fuzz-seconds) options+=("-DHSTU_FUZZ_SECONDS=${2:?--fuzz-seconds needs a number}"); shift ;;
+    -h | --help) sed -n '3,7s/^# \{0,1\}//p' scripts/test.sh; exit 0 ;;
+    *) echo "test.sh: unknown option '$1' (--sanitize, --jobs N, --fuzz-seconds N)" >&2; exit 2 ;;
   esac
   shift
 done

@@ -15,7 +15,7 @@ std::vector<nlohmann::json> serve(const std::string& input, const Words& options
   return answers;
 }
 
-Words items_of(const nlohmann::json& answer) {
+Words answered(const nlohmann::json& answer) {
   Words items;
   for (const auto& entry : answer.at("recommendations")) items.push_back(entry.at("item"));
   return items;
@@ -40,7 +40,7 @@ TEST_CASE("serve: answers what recommend answers, for known users and new ones",
   const nlohmann::json described =
       run_expecting(0, {"recommend", "--run", Example::get().run(), "--history", "i3|i4|i5", "--top", "5", "--json"})
           .json();
-  CHECK(items_of(answers[2]) == items_of(described));
+  CHECK(answered(answers[2]) == answered(described));
 }
 
 TEST_CASE("serve: filters", "[cli][serve][property]") {
@@ -49,10 +49,10 @@ TEST_CASE("serve: filters", "[cli][serve][property]") {
                              "{\"user\": \"a\", \"exclude\": [\"i4\"], \"only\": [\"i3\", \"i4\", \"i5\"]}\n"
                              "{\"user\": \"a\", \"only\": []}\n");
   REQUIRE(answers.size() == 4);
-  CHECK(items_of(answers[0]).size() == 49);
-  CHECK(items_of(answers[1]).size() == 50);
-  CHECK(items_of(answers[2]) == Words{"i5"});
-  CHECK(items_of(answers[3]).empty());
+  CHECK(answered(answers[0]).size() == 49);
+  CHECK(answered(answers[1]).size() == 50);
+  CHECK(answered(answers[2]) == Words{"i5"});
+  CHECK(answered(answers[3]).empty());
 }
 
 TEST_CASE("serve: bad lines are answered by errors, and the next ones as if they had not been",

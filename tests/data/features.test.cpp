@@ -16,7 +16,7 @@ constexpr const char* kUsers =
     "user_id:token\tage:float\tjob:token\n"
     "u1\t30\tcook\nstranger\t99\tking\nu2\t20\tbaker\nu9\t\tcook\n";
 
-FeatureTable read(const char* name, const std::string& text, const std::vector<FeatureSpec>& specs = kSpecs) {
+FeatureTable read_table(const char* name, const std::string& text, const std::vector<FeatureSpec>& specs = kSpecs) {
   const TempFile file(name, text);
   return read_features(file.path(), {"user_id"}, kNames, 1, specs);
 }
@@ -30,7 +30,7 @@ TEST_CASE("features: rows by name, what is not known is zero", "[data][features]
       text.replace(0, text.find('\n'), "user_id,age,job");
       std::ranges::replace(text, '\t', ',');
     }
-    const FeatureTable table = read(is_csv ? "users.csv" : "x.user", text);
+    const FeatureTable table = read_table(is_csv ? "users.csv" : "x.user", text);
     REQUIRE(table.size() == 2);
     CHECK(table[0].categories == std::vector<std::int32_t>{0, 2, 1, 1});  // row 0 is padding; cook came first
     CHECK(table[0].num_categories == 3);
@@ -49,14 +49,14 @@ TEST_CASE("make_feature: distinct numbers as categories, or standardised", "[dat
 }
 
 TEST_CASE("features: errors have their place", "[data][features][errors]") {
-  CHECK_THROWS_MATCHES(read("x.user", kUsers, {{"height", FeatureKind::number}}), DataError,
+  CHECK_THROWS_MATCHES(read_table("x.user", kUsers, {{"height", FeatureKind::number}}), DataError,
                        says("x.user:1:1: expected a header with the feature «height»"));
-  CHECK_THROWS_MATCHES(read("x.user", kUsers, {{"job", FeatureKind::number}}), DataError,
+  CHECK_THROWS_MATCHES(read_table("x.user", kUsers, {{"job", FeatureKind::number}}), DataError,
                        says("x.user:2:7: expected a finite number, got «cook»"));
-  CHECK_THROWS_MATCHES(read("x.user", std::string(kUsers) + "u1\t3\tcook\n"), DataError,
+  CHECK_THROWS_MATCHES(read_table("x.user", std::string(kUsers) + "u1\t3\tcook\n"), DataError,
                        says("x.user:6:1: expected distinct ids, got «u1»"));
-  CHECK_THROWS_MATCHES(read("x.user", std::string(kUsers) + "u1\t3\n"), DataError, says("expected 3 columns"));
-  CHECK_THROWS_MATCHES(read("x.user", "name:token\tjob:token\n"), DataError,
+  CHECK_THROWS_MATCHES(read_table("x.user", std::string(kUsers) + "u1\t3\n"), DataError, says("expected 3 columns"));
+  CHECK_THROWS_MATCHES(read_table("x.user", "name:token\tjob:token\n"), DataError,
                        says("expected a header with the column user_id"));
-  CHECK_THROWS_MATCHES(read("x.user", ""), DataError, says("expected a header, got an empty file"));
+  CHECK_THROWS_MATCHES(read_table("x.user", ""), DataError, says("expected a header, got an empty file"));
 }

@@ -19,7 +19,7 @@ using Catch::Matchers::MessageMatches;
 namespace {
 
 /// User 0: items 1, 2, 3, 4 at 100, 130, 130, 200; user 1: item 5; user 2: items 4, 1 at 0, 7.
-Sequences small() {
+Sequences three() {
   return make_sequences(make_ratings({{"a", "p", 100},
                                       {"a", "q", 130},
                                       {"a", "r", 130},
@@ -34,13 +34,13 @@ Sequences small() {
 TEST_CASE("windows: every prefix predicts the next item, left-padded and cut to the latest",
           "[data][windows][property]") {
   const std::vector<std::int64_t> users = {0, 1, 2};
-  const Windows windows = make_windows(small(), users, 2);
+  const Windows windows = make_windows(three(), users, 2);
   CHECK(windows.size() == 4);
   CHECK(windows.tokens == std::vector<std::int32_t>{0, 1, 1, 2, 2, 3, 0, 4});
   CHECK(windows.targets == std::vector<std::int32_t>{2, 3, 4, 1});
   CHECK(windows.positions == std::vector<std::int32_t>{0, 1, 0, 1, 0, 1, 0, 1});
   CHECK(windows.time_diffs_s == std::vector<std::int64_t>{0, 0, 30, 0, 0, 0, 0, 0});
-  CHECK(make_windows(small(), users, 4).time_diffs_s ==
+  CHECK(make_windows(three(), users, 4).time_diffs_s ==
         std::vector<std::int64_t>{0, 0, 0, 0, 0, 0, 30, 0, 0, 30, 0, 0, 0, 0, 0, 0});
 }
 
@@ -72,21 +72,21 @@ TEST_CASE("windows: equal to a direct transcription of the definition", "[data][
 
 TEST_CASE("windows: users with fewer than two events give none", "[data][windows][property]") {
   const std::vector<std::int64_t> single = {1};
-  CHECK(list_windows(small(), single).empty());
-  CHECK(make_windows(small(), single, 3).size() == 0);
+  CHECK(list_windows(three(), single).empty());
+  CHECK(make_windows(three(), single, 3).size() == 0);
   const std::vector<WindowRef> chosen = {{2, 1}, {0, 3}};
-  CHECK(make_windows(small(), chosen, 1).tokens == std::vector<std::int32_t>{4, 3});
+  CHECK(make_windows(three(), chosen, 1).tokens == std::vector<std::int32_t>{4, 3});
 }
 
 TEST_CASE("windows: widths, users and targets out of range are errors", "[data][windows][errors]") {
   const std::vector<std::int64_t> users = {0};
   const std::vector<std::int64_t> unknown = {3};
-  CHECK_THROWS_MATCHES(make_windows(small(), users, 0), ConfigError, MessageMatches(ContainsSubstring("max_seq_len")));
-  CHECK_THROWS_AS(make_windows(small(), users, std::int64_t{1} << 62), ShapeError);
-  CHECK_THROWS_AS(make_windows(small(), unknown, 2), DataError);
+  CHECK_THROWS_MATCHES(make_windows(three(), users, 0), ConfigError, MessageMatches(ContainsSubstring("max_seq_len")));
+  CHECK_THROWS_AS(make_windows(three(), users, std::int64_t{1} << 62), ShapeError);
+  CHECK_THROWS_AS(make_windows(three(), unknown, 2), DataError);
   for (const std::int64_t target : {-1, 0, 4}) {
     const std::vector<WindowRef> ref = {{0, target}};
-    CHECK_THROWS_MATCHES(make_windows(small(), ref, 2), DataError,
+    CHECK_THROWS_MATCHES(make_windows(three(), ref, 2), DataError,
                          MessageMatches(ContainsSubstring("expected a target in [1, 4)")));
   }
 }

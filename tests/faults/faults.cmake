@@ -11,7 +11,7 @@ function(hstu_fault_test name)
 endfunction()
 
 if(NOT HSTU_SANITIZE)  # sanitizers do not link statically
-  hstu_program(hstu_checkpoint_tool TEST SOURCES ${PROJECT_SOURCE_DIR}/tests/faults/checkpoint_tool.cpp)
+  hstu_program(hstu_checkpoint_tool SOURCES ${PROJECT_SOURCE_DIR}/tests/faults/checkpoint_tool.cpp)
   target_link_options(hstu_checkpoint_tool PRIVATE -static -Wl,--wrap=write)
   hstu_fault_test(failing_calls $<TARGET_FILE:hstu_checkpoint_tool>)
   hstu_fault_test(power_loss $<TARGET_FILE:hstu_checkpoint_tool>)

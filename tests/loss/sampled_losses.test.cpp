@@ -15,12 +15,15 @@ using namespace hstu::test;
 
 namespace {
 
-struct Case {
+struct LossCase {
   std::int64_t tokens, items, width, negatives;
   double temperature;
 };
-const Case kCases[] = {{0, 5, 3, 4, 0.5}, {1, 2, 1, 1, 0.1}, {33, 20, 8, 7, 0.3}, {31, 9, 7, 0, 0.2},
-                       {17, 600, 33, 531, 0.25}};  // more negatives than the factors of one logarithm
+const LossCase kLossCases[] = {{0, 5, 3, 4, 0.5},
+                               {1, 2, 1, 1, 0.1},
+                               {33, 20, 8, 7, 0.3},
+                               {31, 9, 7, 0, 0.2},
+                               {17, 600, 33, 531, 0.25}};  // more negatives than the factors of one logarithm
 
 struct Variant {
   bool is_binary, is_shared, is_corrected;
@@ -38,7 +41,7 @@ struct Problem {
   SampledLossOptions options;
   Variant variant;
 
-  Problem(const Case& c, const Variant& v) : variant(v) {
+  Problem(const LossCase& c, const Variant& v) : variant(v) {
     inputs = {random_input({c.tokens, c.width}, 1, 0.5), random_input({c.items, c.width}, 2, 0.5)};
     std::vector<std::int32_t> ids;
     for (std::int64_t t = 0; t < c.tokens; ++t) {  // every fourth is ignored
@@ -69,8 +72,8 @@ struct Problem {
 
 /// Calls body(problem) for all cases and variants.
 template <class Body>
-void for_each_problem(std::span<const Case> cases, const Body& body) {
-  for (const Case& c : cases) {
+void for_each_problem(std::span<const LossCase> cases, const Body& body) {
+  for (const LossCase& c : cases) {
     for (const Variant& v : variants()) {
       CAPTURE(c.tokens, c.items, c.width, c.negatives, v.is_binary, v.is_shared, v.is_corrected);
       body(Problem(c, v));
@@ -81,21 +84,21 @@ void for_each_problem(std::span<const Case> cases, const Body& body) {
 }  // namespace
 
 TEST_CASE("sampled losses: values equal the plain loops", "[loss][sampled_losses][parity]") {
-  for_each_problem(kCases, [](const Problem& p) {
+  for_each_problem(kLossCases, [](const Problem& p) {
     check_values([&](const std::vector<Tensor>& x) { return p.loss(x); }, p.inputs, {p.expected()}, 5e-6);
   });
 }
 
 TEST_CASE("sampled losses: gradients match finite differences", "[loss][sampled_losses][gradcheck]") {
-  const Case cases[] = {{6, 9, 5, 4, 0.3}, {9, 4, 8, 6, 0.2}, {5, 6, 11, 3, 0.7}, {1, 2, 1, 1, 1.0},
-                        {7, 3, 2, 9, 0.5}, {2, 17, 16, 2, 0.4}, {3, 5, 7, 5, 0.3}, {8, 8, 3, 1, 1.0}};
+  const LossCase cases[] = {{6, 9, 5, 4, 0.3}, {9, 4, 8, 6, 0.2},   {5, 6, 11, 3, 0.7}, {1, 2, 1, 1, 1.0},
+                            {7, 3, 2, 9, 0.5}, {2, 17, 16, 2, 0.4}, {3, 5, 7, 5, 0.3},  {8, 8, 3, 1, 1.0}};
   for_each_problem(cases, [](const Problem& p) {
     check_gradients([&](const std::vector<Tensor>& x) { return p.loss(x); }, p.inputs);
   });
 }
 
 TEST_CASE("sampled losses: the mean is the sum over the counted positions", "[loss][sampled_losses][property]") {
-  for_each_problem(std::span(kCases).subspan(2, 1), [](Problem p) {
+  for_each_problem(std::span(kLossCases).subspan(2, 1), [](Problem p) {
     const std::vector<Tensor> x = as_parameters(p.inputs, DType::float64);
     const double sum = p.loss(x).item();
     p.options.reduction = Reduction::mean;
@@ -105,7 +108,7 @@ TEST_CASE("sampled losses: the mean is the sum over the counted positions", "[lo
 
 TEST_CASE("sampled losses: shared negatives give what the same negatives per position give",
           "[loss][sampled_losses][property]") {
-  for_each_problem(std::span(kCases).subspan(2), [](const Problem& p) {
+  for_each_problem(std::span(kLossCases).subspan(2), [](const Problem& p) {
     if (!p.variant.is_shared) return;
     Problem own = p;
     std::vector<std::int32_t> repeated;

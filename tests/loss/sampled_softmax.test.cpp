@@ -25,29 +25,31 @@ using Catch::Matchers::WithinRel;
 
 namespace {
 
-struct Case {
+struct Draw {
   std::int64_t tokens, items, width, negatives;
   bool normalize;
   double temperature;
 };
-const Case kCases[] = {{0, 5, 3, 4, true, 0.05}, {1, 2, 1, 1, true, 0.1},   {33, 20, 8, 7, true, 0.05},
+const Draw kDraws[] = {{0, 5, 3, 4, true, 0.05}, {1, 2, 1, 1, true, 0.1},   {33, 20, 8, 7, true, 0.05},
                        {5, 9, 7, 0, true, 0.2},  {31, 40, 50, 5, false, 1}, {17, 300, 33, 130, true, 0.05}};
 
-struct Inputs {
+struct DrawInputs {
   Tensor hidden, table, targets, negatives;
   bool normalize;
   double l2_eps = 1e-6;
   SampledLossOptions options;
 };
 
-Tensor loss_of(const Tensor& hidden, const Tensor& table, const Inputs& in) {
+Tensor loss_of(const Tensor& hidden, const Tensor& table, const DrawInputs& in) {
   return sampled_softmax(hidden, in.normalize ? l2_normalize(table, in.l2_eps) : table, in.targets, in.negatives,
                          in.options);
 }
-Tensor loss_of(const Inputs& in) { return loss_of(in.hidden, in.table, in); }
+Tensor loss_of(const DrawInputs& in) {
+  return loss_of(in.hidden, in.table, in);
+}
 
-Inputs make_inputs(const Case& c, DType dtype) {
-  Inputs in;
+DrawInputs draw_inputs(const Draw& c, DType dtype) {
+  DrawInputs in;
   in.hidden = parameter(randn({c.tokens, c.width}, {.seed = 1}, 0.3).to(dtype));
   in.table = parameter(randn({c.items, c.width}, {.seed = 2}, 0.5).to(dtype));
   std::vector<std::int32_t> targets;
@@ -63,7 +65,7 @@ Inputs make_inputs(const Case& c, DType dtype) {
   return in;
 }
 
-std::vector<double> reference_losses(const Inputs& in) {
+std::vector<double> reference_losses(const DrawInputs& in) {
   return reference::sampled_softmax(in.hidden.to(DType::float64).to_vector<double>(),
                                     in.table.to(DType::float64).to_vector<double>(),
                                     in.targets.to_vector<std::int32_t>(), in.negatives.to_vector<std::int32_t>(),
@@ -74,10 +76,10 @@ std::vector<double> reference_losses(const Inputs& in) {
 }  // namespace
 
 TEST_CASE("sampled_softmax: value equals the plain loops", "[loss][sampled_softmax][parity]") {
-  const Case c = GENERATE(from_range(std::begin(kCases), std::end(kCases)));
+  const Draw c = GENERATE(from_range(std::begin(kDraws), std::end(kDraws)));
   const DType dtype = GENERATE(DType::float32, DType::float64);
   CAPTURE(c.tokens, c.items, c.width, c.negatives, name_of(dtype));
-  Inputs in = make_inputs(c, dtype);
+  DrawInputs in = draw_inputs(c, dtype);
   const auto losses = reference_losses(in);
   const double sum = std::accumulate(losses.begin(), losses.end(), 0.0);
   const double tolerance = dtype == DType::float32 ? 5e-6 : 1e-14;  // √D·ε times logits of about 20
@@ -89,16 +91,16 @@ TEST_CASE("sampled_softmax: value equals the plain loops", "[loss][sampled_softm
 }
 
 TEST_CASE("sampled_softmax: gradients match finite differences", "[loss][sampled_softmax][gradcheck]") {
-  const Case c = GENERATE(Case{6, 9, 5, 4, true, 0.3}, Case{9, 4, 8, 6, true, 0.2}, Case{5, 6, 11, 3, false, 0.7},
-                          Case{1, 2, 1, 1, false, 1.0}, Case{17, 5, 3, 9, true, 0.5}, Case{2, 3, 16, 2, false, 0.4},
-                          Case{3, 33, 7, 5, true, 0.3}, Case{8, 8, 2, 0, false, 1.0});
-  const Inputs in = make_inputs(c, DType::float64);
+  const Draw c = GENERATE(Draw{6, 9, 5, 4, true, 0.3}, Draw{9, 4, 8, 6, true, 0.2}, Draw{5, 6, 11, 3, false, 0.7},
+                          Draw{1, 2, 1, 1, false, 1.0}, Draw{17, 5, 3, 9, true, 0.5}, Draw{2, 3, 16, 2, false, 0.4},
+                          Draw{3, 33, 7, 5, true, 0.3}, Draw{8, 8, 2, 0, false, 1.0});
+  const DrawInputs in = draw_inputs(c, DType::float64);
   test::check_finite_differences([&](const std::vector<Tensor>& x) { return loss_of(x[0], x[1], in); },
                                  {in.hidden, in.table});
 }
 
 TEST_CASE("sampled_softmax: rows shorter than l2_eps keep a finite gradient", "[loss][sampled_softmax][gradcheck]") {
-  Inputs in = make_inputs({5, 6, 3, 4, true, 0.5}, DType::float64);
+  DrawInputs in = draw_inputs({5, 6, 3, 4, true, 0.5}, DType::float64);
   in.l2_eps = 0.4;  // some rows are clamped, some are not, row 1 is zero
   std::fill_n(in.table.mutable_data<double>() + 3, 3, 0.0);
   test::check_finite_differences([&](const std::vector<Tensor>& x) { return loss_of(x[0], x[1], in); },
@@ -106,8 +108,8 @@ TEST_CASE("sampled_softmax: rows shorter than l2_eps keep a finite gradient", "[
 }
 
 TEST_CASE("sampled_softmax: float32 gradients agree with float64", "[loss][sampled_softmax][parity]") {
-  const Case c{40, 60, 50, 128, true, 0.05};
-  const Inputs low = make_inputs(c, DType::float32), high = make_inputs(c, DType::float64);
+  const Draw c{40, 60, 50, 128, true, 0.05};
+  const DrawInputs low = draw_inputs(c, DType::float32), high = draw_inputs(c, DType::float64);
   backward(loss_of(low));
   backward(loss_of(high));
   for (const auto& [a, b] : {std::pair{low.hidden, high.hidden}, {low.table, high.table}}) {
@@ -157,7 +159,7 @@ TEST_CASE("sampled_softmax: every item once as a negative gives the full softmax
 }
 
 TEST_CASE("sampled_softmax: a loss that only one input wants", "[loss][sampled_softmax][property]") {
-  const Inputs in = make_inputs({4, 6, 3, 2, true, 0.5}, DType::float64);
+  const DrawInputs in = draw_inputs({4, 6, 3, 2, true, 0.5}, DType::float64);
   backward(loss_of(in));
   const Tensor hidden = parameter(in.hidden.clone()), table = parameter(in.table.clone());
   backward(loss_of(hidden, in.table.detach(), in));
@@ -169,7 +171,7 @@ TEST_CASE("sampled_softmax: a loss that only one input wants", "[loss][sampled_s
 }
 
 TEST_CASE("sampled_softmax: a table padded with zero columns gives the same bits", "[loss][sampled_softmax][property]") {
-  const Inputs in = make_inputs({20, 30, 50, 9, false, 0.1}, DType::float32);
+  const DrawInputs in = draw_inputs({20, 30, 50, 9, false, 0.1}, DType::float32);
   const Tensor hidden = parameter(in.hidden.clone()), table = parameter(in.table.clone());
   const Tensor narrow = loss_of(in), wide = loss_of(hidden, pad_columns(table, 56), in);
   REQUIRE(narrow.item() == wide.item());

@@ -21,13 +21,13 @@ const Activation kActivations[] = {{"sigmoid", &sigmoid, &reference::sigmoid},
                                    {"silu", &silu, [](double x) { return x * reference::sigmoid(x); }},
                                    {"relu", &relu, [](double x) { return x > 0 ? x : 0.0; }}};
 
-const Shape kShapes[] = {{}, {0}, {1}, {7, 0}, {31}, {33}, {3, 5, 7}, {2, 16}, {1, 1}};
+const Shape kActivationShapes[] = {{}, {0}, {1}, {7, 0}, {31}, {33}, {3, 5, 7}, {2, 16}, {1, 1}};
 
 }  // namespace
 
 TEST_CASE("activation: values are those of the formula", "[ops][activation][parity]") {
   for (const Activation& activation : kActivations) {
-    for (const Shape& shape : kShapes) {
+    for (const Shape& shape : kActivationShapes) {
       INFO(activation.name << shape);
       const Tensor x = random_input(shape, 1, 4.0);
       std::vector<double> expected;
@@ -40,7 +40,7 @@ TEST_CASE("activation: values are those of the formula", "[ops][activation][pari
 
 TEST_CASE("activation: gradients match finite differences", "[ops][activation][gradcheck]") {
   for (const Activation& activation : kActivations) {
-    for (const Shape& shape : kShapes) {
+    for (const Shape& shape : kActivationShapes) {
       INFO(activation.name << shape);
       Tensor x = random_input(shape, 2, 3.0);
       for (double& v : x.mutable_values<double>()) v += v < 0 ? -1e-3 : 1e-3;  // off the kink of relu

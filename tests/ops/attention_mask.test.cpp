@@ -29,7 +29,7 @@ std::vector<bool> by_ids(const SequenceMask& mask) {
   return seen;
 }
 
-std::vector<Case> cases() {
+std::vector<Case> mask_cases() {
   using enum AttentionKind;
   return {{{5, 1, 9}, 2, 2, 3, silu, Bias::none, 0, {}, {2, 1, 9}},
           {{8, 5}, 1, 2, 2, silu, Bias::shared, 0, {.max_attn_len = 3}},
@@ -42,7 +42,7 @@ std::vector<Case> cases() {
           {{6}, 1, 2, 2, softmax, Bias::shared, 0, {.contextual_seq_len = 6}}};
 }
 /// Across blocks of 16 queries and panels of 160 keys.
-std::vector<Case> long_cases() {
+std::vector<Case> long_mask_cases() {
   using enum AttentionKind;
   return {{{200, 31}, 2, 3, 5, silu, Bias::shared, 0, {.max_attn_len = 20}, {35, 1}},
           {{330}, 1, 4, 4, silu, Bias::per_head, 0, {.contextual_seq_len = 18, .max_attn_len = 40}, {17}},
@@ -81,8 +81,8 @@ TEST_CASE("SequenceMask: pairs and ranges are those of the ids", "[ops][attentio
 }
 
 TEST_CASE("hstu_attention: equals plain loops under every mask", "[ops][attention_mask][parity]") {
-  auto all = cases();
-  for (auto& c : long_cases()) all.push_back(c);
+  auto all = mask_cases();
+  for (auto& c : long_mask_cases()) all.push_back(c);
   for (std::size_t n = 0; n < all.size(); ++n) {
     INFO("case " << n);
     const Problem exact(all[n], DType::float64);
@@ -93,7 +93,7 @@ TEST_CASE("hstu_attention: equals plain loops under every mask", "[ops][attentio
 }
 
 TEST_CASE("hstu_attention: gradients match finite differences under every mask", "[ops][attention_mask][gradcheck]") {
-  auto all = cases();
+  auto all = mask_cases();
   using enum AttentionKind;
   all.push_back({{37}, 1, 1, 1, silu, Bias::shared, 0, {.contextual_seq_len = 18, .max_attn_len = 5}, {3}});
   all.push_back({{36}, 1, 1, 1, softmax, Bias::shared, 0, {.max_attn_len = 17}, {18}});

@@ -25,11 +25,22 @@ const BinaryOp kOps[] = {{"add", &add, [](double a, double b) { return a + b; }}
 struct ShapePair {
   Shape a, b;
 };
-const ShapePair kShapes[] = {
-    {{}, {}},           {{5}, {}},           {{}, {5}},          {{4, 3}, {4, 3}},       {{31, 3}, {3}},
-    {{3}, {5, 3}},      {{5, 1}, {5, 3}},    {{5, 3}, {5, 1}},   {{2, 1, 3}, {4, 1}},    {{2, 3, 4}, {2, 1, 4}},
-    {{1, 33}, {33, 1}}, {{2, 1, 2, 1, 3, 1}, {1, 2, 1, 3, 1, 2}}, {{0, 3}, {3}},         {{2, 0}, {1, 1}},
-    {{1}, {1, 1, 1}},   {{3, 1, 2}, {3, 2, 2}}};
+const ShapePair kShapePairs[] = {{{}, {}},
+                                 {{5}, {}},
+                                 {{}, {5}},
+                                 {{4, 3}, {4, 3}},
+                                 {{31, 3}, {3}},
+                                 {{3}, {5, 3}},
+                                 {{5, 1}, {5, 3}},
+                                 {{5, 3}, {5, 1}},
+                                 {{2, 1, 3}, {4, 1}},
+                                 {{2, 3, 4}, {2, 1, 4}},
+                                 {{1, 33}, {33, 1}},
+                                 {{2, 1, 2, 1, 3, 1}, {1, 2, 1, 3, 1, 2}},
+                                 {{0, 3}, {3}},
+                                 {{2, 0}, {1, 1}},
+                                 {{1}, {1, 1, 1}},
+                                 {{3, 1, 2}, {3, 2, 2}}};
 
 /// Values away from 0, so that quotients stay tame.
 Tensor away_from_zero(const Shape& shape, std::uint32_t site) {
@@ -44,7 +55,7 @@ reference::Sizes sizes_of(const Tensor& x) { return {x.shape().sizes().begin(), 
 
 TEST_CASE("elementwise: values and shapes are those of plain loops", "[ops][elementwise][parity]") {
   for (const BinaryOp& op : kOps) {
-    for (const ShapePair& shapes : kShapes) {
+    for (const ShapePair& shapes : kShapePairs) {
       INFO(op.name << " " << shapes.a << " with " << shapes.b);
       const Tensor a = away_from_zero(shapes.a, 1);
       const Tensor b = away_from_zero(shapes.b, 2);
@@ -59,7 +70,7 @@ TEST_CASE("elementwise: values and shapes are those of plain loops", "[ops][elem
 
 TEST_CASE("elementwise: gradients match finite differences for all shapes", "[ops][elementwise][gradcheck]") {
   const BinaryOp op = kOps[static_cast<std::size_t>(GENERATE(0, 1, 2, 3))];
-  for (const ShapePair& shapes : kShapes) {
+  for (const ShapePair& shapes : kShapePairs) {
     INFO(op.name << " " << shapes.a << " with " << shapes.b);
     check_gradients([&](const std::vector<Tensor>& in) { return op.op(in[0], in[1]); },
                     {away_from_zero(shapes.a, 3), away_from_zero(shapes.b, 4)});

@@ -10,8 +10,8 @@ using namespace hstu::test;
 
 namespace {
 
-const Shape kShapes[] = {{3}, {0, 4}, {4, 0}, {5, 2}, {3, 31}, {2, 2, 33}, {3, 50}, {1, 7}, {3, 16}};
-constexpr double kEps = 1e-6;
+const Shape kGateShapes[] = {{3}, {0, 4}, {4, 0}, {5, 2}, {3, 31}, {2, 2, 33}, {3, 50}, {1, 7}, {3, 16}};
+constexpr double kGateEps = 1e-6;
 
 struct Gate {
   const char* name;
@@ -19,10 +19,10 @@ struct Gate {
   Op fused, composed;
 };
 const Gate kGates[] = {
-    {"norm_gate", 2, [](const auto& v) { return norm_gate(v[0], v[1], kEps); },
-     [](const auto& v) { return norm_gate_composed(v[0], v[1], kEps); }},
-    {"norm_gate with weights", 4, [](const auto& v) { return norm_gate(v[0], v[1], v[2], v[3], kEps); },
-     [](const auto& v) { return norm_gate_composed(v[0], v[1], v[2], v[3], kEps); }},
+    {"norm_gate", 2, [](const auto& v) { return norm_gate(v[0], v[1], kGateEps); },
+     [](const auto& v) { return norm_gate_composed(v[0], v[1], kGateEps); }},
+    {"norm_gate with weights", 4, [](const auto& v) { return norm_gate(v[0], v[1], v[2], v[3], kGateEps); },
+     [](const auto& v) { return norm_gate_composed(v[0], v[1], v[2], v[3], kGateEps); }},
     {"sigmoid_gate", 2, [](const auto& v) { return sigmoid_gate(v[0], v[1]); },
      [](const auto& v) { return sigmoid_gate_composed(v[0], v[1]); }},
 };
@@ -39,16 +39,16 @@ std::vector<Tensor> inputs(const Gate& gate, const Shape& shape) {
 TEST_CASE("norm_gate, sigmoid_gate: scalars and missing gates are refused", "[ops][gate][errors]") {
   const Tensor a = Tensor::zeros({3}), scalar = Tensor::zeros({});
   REQUIRE_THROWS_MATCHES(sigmoid_gate(scalar, scalar), ShapeError, says("sigmoid_gate: u must have"));
-  REQUIRE_THROWS_MATCHES(norm_gate(a, scalar, kEps), ShapeError, says("norm_gate: u must have"));
-  REQUIRE_THROWS_MATCHES(norm_gate(a, Tensor(), kEps), ShapeError, says("norm_gate: u is undefined"));
+  REQUIRE_THROWS_MATCHES(norm_gate(a, scalar, kGateEps), ShapeError, says("norm_gate: u must have"));
+  REQUIRE_THROWS_MATCHES(norm_gate(a, Tensor(), kGateEps), ShapeError, says("norm_gate: u is undefined"));
 }
 
 TEST_CASE("norm_gate, sigmoid_gate: a gate may be columns of a wider tensor", "[ops][gate][gradcheck]") {
   const Tensor a = random_input({5, 11}, 1), wide = random_input({5, 16}, 2);
   const auto cut = [](const Tensor& x) { return split_columns(x, {3, 11, 2})[1]; };
   const std::vector<std::pair<Op, Op>> ops{
-      {[](const auto& v) { return norm_gate(v[0], Columns(v[1], 3, 11), kEps); },
-       [&](const auto& v) { return norm_gate_composed(v[0], cut(v[1]), kEps); }},
+      {[](const auto& v) { return norm_gate(v[0], Columns(v[1], 3, 11), kGateEps); },
+       [&](const auto& v) { return norm_gate_composed(v[0], cut(v[1]), kGateEps); }},
       {[](const auto& v) { return sigmoid_gate(v[0], Columns(v[1], 3, 11)); },
        [&](const auto& v) { return sigmoid_gate_composed(v[0], cut(v[1])); }}};
   for (const auto& [fused, composed] : ops) {
@@ -58,15 +58,14 @@ TEST_CASE("norm_gate, sigmoid_gate: a gate may be columns of a wider tensor", "[
 }
 
 TEST_CASE("gate: values are those of plain loops", "[ops][gate][parity]") {
-  for (const Shape& shape : kShapes) {
+  for (const Shape& shape : kGateShapes) {
     INFO(shape);
     const auto in = inputs(kGates[1], shape);
     const auto cols = static_cast<std::size_t>(shape[-1]);
     const Values a = in[0].to_vector<double>();
     const Values u = in[1].to_vector<double>();
-    Values plain = reference::layer_norm(a, cols, {}, {}, kEps);
-    Values weighted =
-        reference::layer_norm(a, cols, in[2].to_vector<double>(), in[3].to_vector<double>(), kEps);
+    Values plain = reference::layer_norm(a, cols, {}, {}, kGateEps);
+    Values weighted = reference::layer_norm(a, cols, in[2].to_vector<double>(), in[3].to_vector<double>(), kGateEps);
     Values sigmoid = a;
     for (std::size_t i = 0; i < u.size(); ++i) {
       plain[i] *= u[i];
@@ -81,7 +80,7 @@ TEST_CASE("gate: values are those of plain loops", "[ops][gate][parity]") {
 
 TEST_CASE("gate: gradients match finite differences", "[ops][gate][gradcheck]") {
   for (const Gate& gate : kGates) {
-    for (const Shape& shape : kShapes) {
+    for (const Shape& shape : kGateShapes) {
       INFO(gate.name << shape);
       check_gradients(gate.fused, inputs(gate, shape), 1e-3);
     }
@@ -90,7 +89,7 @@ TEST_CASE("gate: gradients match finite differences", "[ops][gate][gradcheck]") 
 
 TEST_CASE("gate: the fused form equals the composed one, forward and backward", "[ops][gate][property]") {
   for (const Gate& gate : kGates) {
-    for (const Shape& shape : kShapes) {
+    for (const Shape& shape : kGateShapes) {
       INFO(gate.name << shape);
       const auto fused = as_parameters(inputs(gate, shape), DType::float64);
       const auto composed = as_parameters(inputs(gate, shape), DType::float64);
@@ -124,9 +123,9 @@ TEST_CASE("gate: only the operands that are parameters get a gradient", "[ops][g
 
 TEST_CASE("gate: operands that do not fit are named", "[ops][gate][errors]") {
   const Tensor a = Tensor::zeros({2, 4});
-  REQUIRE_THROWS_MATCHES(norm_gate(a, Tensor::zeros({2, 3}), kEps), ShapeError,
+  REQUIRE_THROWS_MATCHES(norm_gate(a, Tensor::zeros({2, 3}), kGateEps), ShapeError,
                          says("norm_gate: u must be [2, 4], got [2, 3]"));
-  REQUIRE_THROWS_MATCHES(norm_gate(a, a, Tensor::zeros({3}), Tensor::zeros({4}), kEps), ShapeError,
+  REQUIRE_THROWS_MATCHES(norm_gate(a, a, Tensor::zeros({3}), Tensor::zeros({4}), kGateEps), ShapeError,
                          says("norm_gate: weight must be [4], got [3]"));
   REQUIRE_THROWS_MATCHES(norm_gate(a, a, -1.0), ConfigError, says("norm_gate: eps"));
   REQUIRE_THROWS_MATCHES(sigmoid_gate(a, Tensor::zeros({4})), ShapeError,

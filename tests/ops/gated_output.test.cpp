@@ -10,13 +10,13 @@ using namespace hstu::test;
 
 namespace {
 
-struct Case {
+struct OutputCase {
   std::int64_t rows, cols;
   GatedOutputOptions options;
 };
 
-std::vector<Case> cases() {
-  std::vector<Case> all;
+std::vector<OutputCase> output_cases() {
+  std::vector<OutputCase> all;
   for (const auto activation : {GateActivation::none, GateActivation::sigmoid, GateActivation::silu}) {
     for (const std::int64_t groups : {0, 1, 3}) {
       for (const bool concat_u : {false, true}) {
@@ -33,13 +33,13 @@ std::vector<Case> cases() {
   return all;
 }
 
-std::vector<Tensor> inputs(const Case& c) {
+std::vector<Tensor> inputs(const OutputCase& c) {
   const std::int64_t weights = c.options.groups == 0 ? c.cols : c.options.groups;
   return {random_input({c.rows, c.cols}, 1), random_input({c.rows, c.cols}, 2), random_input({weights}, 3),
           random_input({weights}, 4)};
 }
 
-Values by_loops(const Case& c, const std::vector<Tensor>& in) {
+Values by_loops(const OutputCase& c, const std::vector<Tensor>& in) {
   const GatedOutputOptions& o = c.options;
   const auto cols = static_cast<std::size_t>(c.cols),
              width = cols / static_cast<std::size_t>(std::max<std::int64_t>(o.groups, 1));
@@ -67,14 +67,14 @@ Values by_loops(const Case& c, const std::vector<Tensor>& in) {
 }  // namespace
 
 TEST_CASE("gated_output: values are those of plain loops", "[ops][gated_output][parity]") {
-  for (const Case& c : cases()) {
+  for (const OutputCase& c : output_cases()) {
     const auto f = [&](const std::vector<Tensor>& v) { return gated_output(v[0], v[1], v[2], v[3], c.options); };
     check_values(f, inputs(c), by_loops(c, inputs(c)), 2e-5);
   }
 }
 
 TEST_CASE("gated_output: gradients match finite differences", "[ops][gated_output][gradcheck]") {
-  for (const Case& c : cases()) {
+  for (const OutputCase& c : output_cases()) {
     const auto f = [&](const std::vector<Tensor>& v) { return gated_output(v[0], v[1], v[2], v[3], c.options); };
     if (c.rows > 0) check_gradients(f, inputs(c), 1e-3);
   }

@@ -12,22 +12,22 @@ using namespace hstu::test;
 
 namespace {
 
-const Shape kShapes[] = {{3}, {0, 4}, {4, 0}, {5, 2}, {3, 31}, {2, 2, 33}, {3, 50}, {1, 7}, {3, 16}};
+const Shape kNormShapes[] = {{3}, {0, 4}, {4, 0}, {5, 2}, {3, 31}, {2, 2, 33}, {3, 50}, {1, 7}, {3, 16}};
 constexpr double kEps = 1e-5;
 
 Tensor plain(const std::vector<Tensor>& in) { return layer_norm(in[0], kEps); }
 Tensor weighted(const std::vector<Tensor>& in) { return layer_norm(in[0], in[1], in[2], kEps); }
 
-std::vector<Tensor> inputs(const Shape& shape) {
+std::vector<Tensor> norm_inputs(const Shape& shape) {
   return {random_input(shape, 1, 2.0), random_input({shape[-1]}, 2), random_input({shape[-1]}, 3)};
 }
 
 }  // namespace
 
 TEST_CASE("layer_norm: values are those of plain loops", "[ops][layer_norm][parity]") {
-  for (const Shape& shape : kShapes) {
+  for (const Shape& shape : kNormShapes) {
     INFO(shape);
-    const auto in = inputs(shape);
+    const auto in = norm_inputs(shape);
     const auto cols = static_cast<std::size_t>(shape[-1]);
     check_values(plain, {in[0]}, reference::layer_norm(in[0].to_vector<double>(), cols, {}, {}, kEps));
     check_values(weighted, in, reference::layer_norm(in[0].to_vector<double>(), cols, in[1].to_vector<double>(),
@@ -36,15 +36,15 @@ TEST_CASE("layer_norm: values are those of plain loops", "[ops][layer_norm][pari
 }
 
 TEST_CASE("layer_norm: gradients match finite differences", "[ops][layer_norm][gradcheck]") {
-  for (const Shape& shape : kShapes) {
+  for (const Shape& shape : kNormShapes) {
     INFO(shape);
-    check_gradients(plain, {inputs(shape)[0]}, 1e-3);
-    check_gradients(weighted, inputs(shape), 1e-3);
+    check_gradients(plain, {norm_inputs(shape)[0]}, 1e-3);
+    check_gradients(weighted, norm_inputs(shape), 1e-3);
   }
 }
 
 TEST_CASE("layer_norm: each operand may be a result, a parameter or a constant", "[ops][layer_norm][gradcheck]") {
-  const auto in = inputs({4, 5});
+  const auto in = norm_inputs({4, 5});
   check_gradients([](const std::vector<Tensor>& v) { return layer_norm(silu(v[0]), silu(v[1]), silu(v[2]), kEps); }, in);
   const auto constant = [](const Tensor& x, const Tensor& like) { return x.to(like.dtype()); };
   check_gradients([&](const std::vector<Tensor>& v) {

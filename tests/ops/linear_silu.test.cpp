@@ -9,11 +9,11 @@ using namespace hstu::test;
 
 namespace {
 
-struct Sizes {
+struct Layer {
   std::int64_t rows, inner, cols;
 };
-const Sizes kSizes[] = {{1, 1, 1}, {3, 4, 2}, {0, 3, 2}, {3, 0, 2}, {2, 3, 0}, {33, 5, 17}, {31, 50, 200},
-                        {250, 300, 41}, {2, 0, 0}};
+const Layer kSizes[] = {{1, 1, 1},   {3, 4, 2},     {0, 3, 2},      {3, 0, 2}, {2, 3, 0},
+                        {33, 5, 17}, {31, 50, 200}, {250, 300, 41}, {2, 0, 0}};
 
 Tensor linear_silu_of(const std::vector<Tensor>& in) { return linear_silu(in[0], in[1], in.size() > 2 ? in[2] : Tensor()); }
 Tensor composed_of(const std::vector<Tensor>& in) {
@@ -23,7 +23,7 @@ Tensor composed_of(const std::vector<Tensor>& in) {
 }  // namespace
 
 TEST_CASE("matmul_silu, linear_silu: equal the composed forms", "[ops][linear_silu][parity]") {
-  for (const Sizes& s : kSizes) {
+  for (const Layer& s : kSizes) {
     INFO(s.rows << " x " << s.inner << " x " << s.cols);
     const Tensor x = random_input({s.rows, s.inner}, 1), b = random_input({s.inner, s.cols}, 2);
     const Tensor weight = random_input({s.cols, s.inner}, 3), bias = random_input({s.cols}, 4);
@@ -35,8 +35,8 @@ TEST_CASE("matmul_silu, linear_silu: equal the composed forms", "[ops][linear_si
 }
 
 TEST_CASE("matmul_silu, linear_silu: gradients match finite differences", "[ops][linear_silu][gradcheck]") {
-  for (const Sizes& s : {Sizes{3, 4, 2}, Sizes{5, 3, 11}, Sizes{1, 2, 8}, Sizes{2, 1, 17}, Sizes{1, 1, 1}, Sizes{7, 5, 16},
-                         Sizes{2, 31, 3}, Sizes{4, 2, 33}}) {
+  for (const Layer& s : {Layer{3, 4, 2}, Layer{5, 3, 11}, Layer{1, 2, 8}, Layer{2, 1, 17}, Layer{1, 1, 1},
+                         Layer{7, 5, 16}, Layer{2, 31, 3}, Layer{4, 2, 33}}) {
     INFO(s.rows << " x " << s.inner << " x " << s.cols);
     const Tensor x = random_input({s.rows, s.inner}, 1), b = random_input({s.inner, s.cols}, 2);
     check_gradients([](const auto& in) { return matmul_silu(in[0], in[1]); }, {x, b});

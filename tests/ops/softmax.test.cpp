@@ -11,12 +11,12 @@ using namespace hstu;
 using namespace hstu::test;
 
 namespace {
-const Shape kShapes[] = {{1}, {3}, {0, 4}, {4, 0}, {5, 31}, {2, 3, 33}, {1, 100}, {2, 1}, {3, 16}};
+const Shape kSoftmaxShapes[] = {{1}, {3}, {0, 4}, {4, 0}, {5, 31}, {2, 3, 33}, {1, 100}, {2, 1}, {3, 16}};
 Tensor softmax_op(const std::vector<Tensor>& in) { return softmax(in[0]); }
 }  // namespace
 
 TEST_CASE("softmax: values are those of plain loops and rows sum to 1", "[ops][softmax][parity]") {
-  for (const Shape& shape : kShapes) {
+  for (const Shape& shape : kSoftmaxShapes) {
     INFO(shape);
     const Tensor x = random_input(shape, 1, 3.0);
     check_values(softmax_op, {x}, reference::softmax(x.to_vector<double>(), static_cast<std::size_t>(shape[-1])), 1e-6);
@@ -28,7 +28,7 @@ TEST_CASE("softmax: values are those of plain loops and rows sum to 1", "[ops][s
 }
 
 TEST_CASE("softmax: gradients match finite differences", "[ops][softmax][gradcheck]") {
-  for (const Shape& shape : kShapes) {
+  for (const Shape& shape : kSoftmaxShapes) {
     INFO(shape);
     check_gradients(softmax_op, {random_input(shape, 2)});
   }

@@ -9,8 +9,8 @@ using namespace hstu::test;
 
 namespace {
 
-constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
-constexpr std::int64_t kMin = std::numeric_limits<std::int64_t>::min();
+constexpr std::int64_t kLastSecond = std::numeric_limits<std::int64_t>::max();
+constexpr std::int64_t kFirstSecond = std::numeric_limits<std::int64_t>::min();
 
 struct Times {
   std::vector<std::int64_t> offsets, queries, keys;
@@ -79,10 +79,10 @@ TEST_CASE("TimePanels: equal bucketing every pair, sorted or not, with ties and 
 
 TEST_CASE("TimePanels: times at the limits are bucketed, beyond them an error", "[ops][time_panels][errors]") {
   const TimeBucketOptions options{.divisor = 0.301};
-  const std::int64_t limit = kMax / 4;
+  const std::int64_t limit = kLastSecond / 4;
   require_panels_of({{0, 3}, {limit, -limit, limit}, {-limit, limit, 0}}, options);
   const TimeBorders borders(options);
-  for (const std::int64_t wild : {kMin, kMin + 1, -limit - 3, limit + 3, kMax}) {
+  for (const std::int64_t wild : {kFirstSecond, kFirstSecond + 1, -limit - 3, limit + 3, kLastSecond}) {
     const Times by_query{{0, 2}, {0, wild}, {0, 0}}, by_key{{0, 2}, {0, 0}, {0, wild}};
     CHECK_THROWS_MATCHES(by_query.panels(borders), DataError, says(concat("token 1 out of range: query ", wild)));
     CHECK_THROWS_MATCHES(by_key.panels(borders), DataError, says(concat("event ", wild)));

@@ -34,7 +34,8 @@ test \"$('${pkg_config_program}' --modversion hstu)\" = ${PROJECT_VERSION} && \
   set_tests_properties(package.pkg_config PROPERTIES WORKING_DIRECTORY ${package_folder} FIXTURES_REQUIRED hstu_prefix)
 endif()
 
-# One unit per header, compiled by its own ctest entry; only what changed is compiled again.
+# One unit per header, compiled by its own ctest entry as a user's compiler would (no -march=native); only what changed
+# is compiled again.
 file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/include/*.hpp)
 set(header_units "")
 foreach(header IN LISTS headers)
@@ -43,7 +44,7 @@ foreach(header IN LISTS headers)
   list(APPEND header_units ${package_build}/headers/${unit}.cpp)
 endforeach()
 add_library(hstu_headers OBJECT EXCLUDE_FROM_ALL ${header_units})
-target_link_libraries(hstu_headers PRIVATE hstu_own_flags)
+target_link_libraries(hstu_headers PRIVATE hstu_warnings)
 target_compile_options(hstu_headers PRIVATE -O0)
 add_test(NAME package.every_header_alone COMMAND ${CMAKE_COMMAND} --build ${PROJECT_BINARY_DIR} --target hstu_headers -j 2)
 set_tests_properties(package.every_header_alone PROPERTIES PROCESSORS 2)

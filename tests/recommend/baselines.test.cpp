@@ -14,11 +14,11 @@ using Catch::Matchers::WithinRel;
 namespace {
 
 const std::vector<std::int64_t> kOffsets{0, 5, 5, 6, 10};
-const std::vector<std::int32_t> kItems{1, 2, 1, 2, 3, /* user 2 */ 4, /* user 3 */ 1, 3, 3, 2};
+const std::vector<std::int32_t> kIds{1, 2, 1, 2, 3, /* user 2 */ 4, /* user 3 */ 1, 3, 3, 2};
 constexpr std::int64_t kNumItems = 6;
 
 InteractionView view(std::int64_t held_out) {
-  return {kOffsets, kItems, held_out, kNumItems};
+  return {kOffsets, kIds, held_out, kNumItems};
 }
 
 std::vector<double> markov_scores(std::int64_t held_out, const std::vector<std::int32_t>& history) {
@@ -58,9 +58,9 @@ TEST_CASE("baselines: errors", "[recommend][baselines][errors]") {
   const std::vector<std::int64_t> too_long{0, 11}, falling{5, 3};
   const std::vector<std::int32_t> unknown{1, 6}, padded{1, 0};
   const std::vector<std::int64_t> two{0, 2};
-  CHECK_THROWS_MATCHES(PopularityBaseline({too_long, kItems, 0, 6}), DataError,
+  CHECK_THROWS_MATCHES(PopularityBaseline({too_long, kIds, 0, 6}), DataError,
                        MessageMatches(ContainsSubstring("user 0")));
-  CHECK_THROWS_MATCHES(MarkovBaseline({falling, kItems, 0, 6}), DataError, MessageMatches(ContainsSubstring("[5, 3)")));
+  CHECK_THROWS_MATCHES(MarkovBaseline({falling, kIds, 0, 6}), DataError, MessageMatches(ContainsSubstring("[5, 3)")));
   CHECK_THROWS_MATCHES(MarkovBaseline({two, unknown, 0, 6}), DataError, MessageMatches(ContainsSubstring("item 6")));
   CHECK_THROWS_MATCHES(MarkovBaseline({two, padded, 0, 6}), DataError, MessageMatches(ContainsSubstring("item 0")));
   CHECK_THROWS_MATCHES(PopularityBaseline({two, padded, -1, 6}), DataError,

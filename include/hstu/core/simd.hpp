@@ -17,8 +17,8 @@
 #define HSTU_UNROLL _Pragma("unroll")
 #else
 #define HSTU_UNROLL _Pragma("GCC unroll 16")
-// A pack never crosses a call: every function here is inlined.
-#pragma GCC diagnostic push
+// How packs cross calls without AVX is of no concern: every function here is inlined.  The warning stays off behind this
+// header, because GCC gives it where such a function is called.
 #pragma GCC diagnostic ignored "-Wpsabi"
 #endif
 
@@ -187,9 +187,10 @@ HSTU_INLINE Pack<double> lookup(const double* table, const std::uint16_t* index)
 }
 
 /// Eight rows of eight: row i of `to` becomes lane i of the rows of `from`.
-HSTU_INLINE void transpose_packs(const Pack<float>* from, Pack<float>* to) {
-  using Shuffle [[maybe_unused]] = Mask<float>;
-  Pack<float> t[8], u[8];
+template <class Scalar>
+HSTU_INLINE void transpose_packs(const Pack<Scalar>* from, Pack<Scalar>* to) {
+  using Shuffle [[maybe_unused]] = Mask<Scalar>;
+  Pack<Scalar> t[8], u[8];
   HSTU_UNROLL
   for (int i = 0; i < 8; i += 2) {
     t[i] = HSTU_SHUFFLE(from[i], from[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
@@ -208,11 +209,6 @@ HSTU_INLINE void transpose_packs(const Pack<float>* from, Pack<float>* to) {
     to[i + 4] = HSTU_SHUFFLE(u[i], u[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
   }
 }
-inline void transpose_packs(const Pack<double>* from, Pack<double>* to) {
-  for (int i = 0; i < 8; ++i) {
-    for (int j = 0; j < 8; ++j) to[j][i] = from[i][j];
-  }
-}
 
 /// to[j·to_stride + i] = factor·from[i][j] for i, j < 8: eight rows become eight columns.
 template <class Scalar>
@@ -221,7 +217,7 @@ HSTU_INLINE void transpose_8x8(const Scalar* const* from, std::int64_t first, Pa
   Pack<Scalar> in[8], out[8];
   HSTU_UNROLL
   for (int i = 0; i < 8; ++i) in[i] = factor * load(from[i] + first);
-  transpose_packs(in, out);
+  transpose_packs<Scalar>(in, out);
   HSTU_UNROLL
   for (int j = 0; j < 8; ++j) store(to + j * to_stride, out[j]);
 }
@@ -285,8 +281,4 @@ using namespace simd;  // no names of SIMD in hstu itself: load, store, sum and 
 }
 }  // namespace hstu
 
-
 #undef HSTU_SHUFFLE
-#if !defined(__clang__)
-#pragma GCC diagnostic pop
-#endif
