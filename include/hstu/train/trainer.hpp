@@ -1,20 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Trainer: steps and epochs over chunks of users, with the same bits for any number of threads.
+// Trainer: steps, epochs and checkpoints on an engine that computes.
 #pragma once
-#include <bit>
 #include <chrono>
-#include <functional>
-#include <numeric>
 
-#include <hstu/metrics/evaluate.hpp>
-#include <hstu/optim/clip.hpp>
 #include <hstu/train/checkpoint.hpp>
 #include <hstu/train/config_json.hpp>
-#include <hstu/train/gradient_sum.hpp>
-#include <hstu/train/make_optimizer.hpp>
-#include <hstu/train/objective.hpp>
-#include <hstu/train/step_scorer.hpp>
-#include <hstu/train/training_units.hpp>
+#include <hstu/train/cpu_engine.hpp>
 
 namespace hstu {
 
@@ -39,23 +30,23 @@ struct EpochResult {
 
 /// Trains one model on one set of sequences.
 ///
-/// A step cuts its batch into chunks of users by tokens, and the chunks into groups, whatever the number of threads.
-/// A worker runs forward and backward of the whole model on the chunks of a group, one after the other, with
-/// single-threaded autograd, into the group's own gradient buffer; buffers are summed in order.  Order of users, dropout
-/// and negatives are functions of (seed, epoch or step, place), so a run that stops after any step and goes on from its
-/// checkpoint gives the bits of an uninterrupted one.
+/// Order of users, dropout and negatives are functions of (seed, epoch or step, place), so a run that stops after any
+/// step and goes on from its checkpoint on the same engine gives the bits of an uninterrupted one.
 class Trainer {
  public:
   /// config.model.num_items may be 0: it is taken from the data.
-  Trainer(Config config, std::shared_ptr<const Sequences> sequences)
+  Trainer(Config config, std::shared_ptr<const Sequences> sequences, const MakeEngine& make_engine = make_cpu_engine)
       : sequences_(std::move(sequences)), config_(with_items(std::move(config), *sequences_)),
         model_(config_.model, config_.train.seed), parameters_(model_.parameters()), units_(sequences_, config_),
         negatives_(make_negative_sampler(config_.train, units_.target_counts())), split_(leave_last_out(*sequences_)),
-        scorer_(model_), gradients_(joined(parameters_, scorer_.parameters())),
-        optimizer_(make_optimizer(config_.train, parameters_)) {}
+        engine_(make_engine(model_, config_)) {}
 
   const Config& config() const { return config_; }
-  const HstuModel& model() const { return model_; }
+  /// With the present parameters.
+  const HstuModel& model() const {
+    engine_->write_model();
+    return model_;
+  }
   const Sequences& sequences() const { return *sequences_; }
   std::int64_t finished_epochs() const { return epoch_; }
   std::int64_t steps_per_epoch() const {
@@ -89,15 +80,15 @@ class Trainer {
 
   /// Full ranking of the held-out events; see evaluate().
   Evaluation evaluate(Split split, bool keep_seen = false) const {
-    return hstu::evaluate(model_, *sequences_, split == Split::test ? split_.test : split_.validation,
-                          {.max_history = config_.train.max_history, .keep_seen = keep_seen});
+    return engine_->evaluate(*sequences_, split == Split::test ? split_.test : split_.validation,
+                             {.max_history = config_.train.max_history, .keep_seen = keep_seen});
   }
 
   /// Everything needed to go on after the last step.
   Checkpoint checkpoint() const {
     Checkpoint saved;
     saved.weights = weights();
-    saved.optimizer.tensors = optimizer_->state();
+    saved.optimizer.tensors = engine_->optimizer_state();
     saved.state = {{"epoch", epoch_}, {"batch", batch_}, {"step", step_}, {"loss_sum", loss_sum_},
                    {"loss_count", loss_count_}, {"seconds", seconds_}};
     return saved;
@@ -105,6 +96,7 @@ class Trainer {
   /// Copies of the parameters, with the configuration as metadata.
   TensorFile weights() const {
     TensorFile file;
+    engine_->write_model();
     for (const NamedParameter& p : parameters_) file.tensors.emplace(p.name, p.value.clone());
     file.metadata["config"] = to_json(config_).dump();
     return file;
@@ -120,10 +112,6 @@ class Trainer {
                        config.model.num_items, ", the data has ", sequences.vocabulary.size(), " with padding");
     validate(config);
     return config;
-  }
-  static ParameterList joined(ParameterList all, const ParameterList& more) {
-    all.insert(all.end(), more.begin(), more.end());
-    return all;
   }
   double mean_loss() const { return loss_count_ == 0 ? 0.0 : loss_sum_ / static_cast<double>(loss_count_); }
 
@@ -149,109 +137,15 @@ class Trainer {
                                  .site = kSiteUserOrder});
   }
 
-  void train_on(std::span<const std::int64_t> units) {
-    const auto chunks = make_chunks(std::ssize(units), [&](std::int64_t i) {
-      return units_.length(units[static_cast<std::size_t>(i)]);
-    });
-    PoolVector<JaggedBatch> batches(chunks.size());
-    PoolVector<std::int64_t> counts(chunks.size());
-    parallel_for(std::ssize(chunks), [&](std::int64_t c) {
-      const auto i = static_cast<std::size_t>(c);
-      batches[i] = units_.batch(
-          units.subspan(static_cast<std::size_t>(chunks[i].begin), static_cast<std::size_t>(chunks[i].size())));
-      counts[i] = count_losses(batches[i], config_.train.loss);
-    });
-    const std::int64_t count = std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
-    PoolVector<std::int64_t> first_token(chunks.size(), 0);
-    for (std::size_t c = 1; c < chunks.size(); ++c) first_token[c] = first_token[c - 1] + batches[c - 1].tokens();
-
-    begin_negatives(batches);
-    const PoolVector<IndexRange> groups = groups_of(batches);
-    PoolVector<double> losses(chunks.size(), 0.0);
-    double loss_sum = 0.0;
-    gradients_.prepare(groups.size());
+  void train_on(std::span<const std::int64_t> samples) {
     try {
-      scorer_.forward();
-      parallel_for(std::ssize(groups), [&](std::int64_t g) {
-        const IndexRange& group = groups[static_cast<std::size_t>(g)];
-        for (auto i = static_cast<std::size_t>(group.begin); i < static_cast<std::size_t>(group.end); ++i) {
-          ForwardContext context{.is_training = true,
-                                 .seed = config_.train.seed,
-                                 .step = static_cast<std::uint32_t>(step_),
-                                 .first_token = first_token[i]};
-          const Tensor loss = training_loss(model_, scorer_.scorer(), batches[i], config_.train, negatives_, context);
-          losses[i] = loss.item();
-          Gradients& into = gradients_.group(static_cast<std::size_t>(g));
-          if (loss.needs_grad()) backward(loss, into, 1.0 / static_cast<double>(count));
-        }
-      });
-      loss_sum = std::accumulate(losses.begin(), losses.end(), 0.0);
-      check<NumericError>(std::isfinite(loss_sum), "the loss is ", loss_sum);
-      gradients_.reduce();
-      scorer_.backward();
-      if (config_.train.max_grad_norm > 0) clip_grad_norm(parameters_, config_.train.max_grad_norm);
+      const StepLoss loss = engine_->step({units_, samples, negatives_, step_, learning_rate_of(step_)});
+      ++step_;
+      loss_sum_ += loss.sum;
+      loss_count_ += loss.count;
     } catch (const NumericError& error) {
-      gradients_.clear();
-      throw NumericError(concat("train: epoch ", epoch_ + 1, ", step ", batch_ + 1, ": ", error.what(),
-                                first_not_finite(batches, first_token)));
-    } catch (...) {
-      gradients_.clear();
-      throw;
+      throw NumericError(concat("train: epoch ", epoch_ + 1, ", step ", batch_ + 1, ": ", error.what()));
     }
-    optimizer_->step(learning_rate_of(step_));
-    ++step_;
-    loss_sum_ += loss_sum;
-    loss_count_ += count;
-  }
-
-  void begin_negatives(const PoolVector<JaggedBatch>& batches) {
-    PoolVector<std::int32_t> targets;
-    for (const JaggedBatch& batch : batches) {
-      const auto of_batch = batch.targets.values<std::int32_t>();
-      targets.insert(targets.end(), of_batch.begin(), of_batch.end());
-    }
-    negatives_.begin_step(targets, negative_stream(config_.train.seed, static_cast<std::uint32_t>(step_)));
-  }
-
-  /// "; first in OP: ..." naming the op of the forward pass that made the first NaN or Inf, found by doing it again; empty
-  /// if it arose in backward.
-  std::string first_not_finite(const PoolVector<JaggedBatch>& batches, const PoolVector<std::int64_t>& first_token) {
-    const NoGrad no_grad;
-    const FiniteCheck finite_check;
-    try {
-      scorer_.forward();
-      for (std::size_t i = 0; i < batches.size(); ++i) {
-        ForwardContext context{.is_training = true,
-                               .seed = config_.train.seed,
-                               .step = static_cast<std::uint32_t>(step_),
-                               .first_token = first_token[i]};
-        training_loss(model_, scorer_.scorer(), batches[i], config_.train, negatives_, context);
-      }
-    } catch (const NumericError& error) {
-      return concat("; first in ", error.what());
-    }
-    return {};
-  }
-
-  /// Groups of chunks of about equal work: a power of two, so that two, four or eight threads share them evenly, and
-  /// few, since every group has gradients of all parameters to clear and to add.
-  static PoolVector<IndexRange> groups_of(const PoolVector<JaggedBatch>& batches) {
-    constexpr std::int64_t kGroupTokens = 1024, kMaxGroups = 16;
-    constexpr double kPairsPerToken = 300.0;  // keys whose attention costs what the rest of the model does
-    std::int64_t tokens = 0;
-    PoolVector<double> work;
-    for (const JaggedBatch& batch : batches) {
-      tokens += batch.tokens();
-      double sum = 0.0;
-      const auto offsets = batch.offsets.values<std::int64_t>();
-      for (std::size_t b = 0; b + 1 < offsets.size(); ++b) {
-        const auto length = static_cast<double>(offsets[b + 1] - offsets[b]);
-        sum += length * (kPairsPerToken + length / 2);
-      }
-      work.push_back(sum);
-    }
-    const auto count = static_cast<std::uint64_t>(std::clamp<std::int64_t>(tokens / kGroupTokens, 1, kMaxGroups));
-    return make_groups(work, static_cast<std::int64_t>(std::bit_floor(count)));
   }
 
   std::shared_ptr<const Sequences> sequences_;
@@ -261,9 +155,7 @@ class Trainer {
   TrainingUnits units_;
   NegativeSampler negatives_;
   LeaveLastOut split_;
-  StepScorer scorer_;
-  GradientSum gradients_;
-  std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<TrainingEngine> engine_;
   std::vector<std::int64_t> order_;  // of the current epoch
   std::int64_t epoch_ = 0;           // finished
   std::int64_t batch_ = 0;           // finished in the current epoch
@@ -304,11 +196,12 @@ inline void Trainer::restore(const Checkpoint& saved) {
   const Checkpoint before = checkpoint();
   load_weights(parameters_, saved.weights);
   try {
-    optimizer_->load_state(saved.optimizer.tensors);
+    engine_->load_optimizer_state(saved.optimizer.tensors);
   } catch (...) {
     load_weights(parameters_, before.weights);
     throw;
   }
+  engine_->read_model();
   epoch_ = epoch;
   batch_ = batch;
   step_ = step;
