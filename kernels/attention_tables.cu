@@ -36,7 +36,9 @@ HSTU_KERNEL(kThreads) table_gradient(const __grid_constant__ TableGradient o) {
   const int row = i / o.heads, head = i % o.heads;
   float sum = 0.0f;
   for (int e = o.starts[row]; e < o.starts[row + 1]; ++e) {
-    sum += o.sums[static_cast<std::int64_t>(head) * o.num_entries + o.entries[e]];
+    const int entry = o.entries[e];
+    if (entry >= o.num_entries) break;  // a distance beyond the longest history of the batch, like those behind it
+    sum += o.sums[static_cast<std::int64_t>(head) * o.num_entries + entry];
   }
   o.dtable[i] = sum;
 }

@@ -32,21 +32,26 @@ HSTU_KERNEL(kThreads) sigmoid_gate_backward(const __grid_constant__ SigmoidGateB
 
 HSTU_KERNEL(kThreads) bias_activation_forward(const __grid_constant__ BiasActivationForward o) {
   for_own_row(o.rows, o.cols, [&](std::int64_t row, int c) {
-    const float x = o.z[row * o.cols + c] + (o.bias != nullptr ? o.bias[c] : 0.0f);
-    const float y = o.activation == Activation::silu               ? silu(x)
-                    : o.activation == Activation::relu && x < 0.0f ? 0.0f
-                                                                   : x;
-    o.y[row * o.cols + c] = y;
+    const std::int64_t i = row * o.cols + c;
+    const float x = o.z[i] + (o.bias != nullptr ? o.bias[c] : 0.0f);
+    float y = o.activation == Activation::silu               ? silu(x)
+              : o.activation == Activation::relu && x < 0.0f ? 0.0f
+                                                             : x;
+    y = drop(o.dropout, static_cast<std::uint64_t>(i), y);
+    o.y[i] = o.residual != nullptr ? y + o.residual[i] : y;
   });
 }
 
 HSTU_KERNEL(kThreads) bias_activation_backward(const __grid_constant__ BiasActivationBackward o) {
   for_own_row(o.rows, o.cols, [&](std::int64_t row, int c) {
-    const float x = o.z[row * o.cols + c] + (o.bias != nullptr ? o.bias[c] : 0.0f);
+    const std::int64_t i = row * o.cols + c;
     float slope = 1.0f;
-    if (o.activation == Activation::silu) slope = silu_slope(x, sigmoid(x));
-    if (o.activation == Activation::relu && !(x > 0.0f)) slope = 0.0f;
-    o.dz[row * o.cols + c] = o.dy[row * o.cols + c] * slope;
+    if (o.activation != Activation::none) {
+      const float x = o.z[i] + (o.bias != nullptr ? o.bias[c] : 0.0f);
+      if (o.activation == Activation::silu) slope = silu_slope(x, sigmoid(x));
+      if (o.activation == Activation::relu && !(x > 0.0f)) slope = 0.0f;
+    }
+    o.dz[i] = drop(o.dropout, static_cast<std::uint64_t>(i), o.dy[i]) * slope;
   });
 }
 

@@ -25,7 +25,7 @@ include(${CMAKE_CURRENT_LIST_DIR}/ptx/ptx.cmake)
 if(TARGET hstu_cuda)
   include(${CMAKE_CURRENT_LIST_DIR}/cuda/cuda.cmake)
 endif()
-list(REMOVE_ITEM areas cuda ptx)  # have entries of their own
+list(REMOVE_ITEM areas cuda device ptx)  # have entries of their own
 
 foreach(area IN LISTS areas)
   set(name hstu_${area}_tests)

@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: MIT
-# The kernels, on the GPU or on the stand-in for its driver (tests/ptx).  Without either the entries say "skipped".
-hstu_test_program(hstu_cuda_tests ${files_of_cuda})
-set_target_properties(hstu_cuda_tests PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)  # compiles in half the time
-target_link_libraries(hstu_cuda_tests PRIVATE hstu::cuda)
-if(TARGET hstu_ptx_cuda)
-  add_dependencies(hstu_cuda_tests hstu_ptx_cuda)
-endif()
-if(TARGET hstu_ptx_cublas)
-  add_dependencies(hstu_cuda_tests hstu_ptx_cublas)
-endif()
+# The kernels (tests/cuda) and training with them (tests/device), on the GPU or on the stand-in for its driver
+# (tests/ptx).  Without either the entries say "skipped".
 set(cuda_libraries "LD_LIBRARY_PATH=${PROJECT_BINARY_DIR}/tests/ptx/lib:$ENV{LD_LIBRARY_PATH}")
-foreach(architecture 80 100)  # PTX of nvcc's older and newer code generator
-  add_test(NAME cuda.ptx_${architecture} COMMAND hstu_cuda_tests --order rand --rng-seed 20261124 --reporter console
-           --reporter xml::out=${report_folder}/cuda_${architecture}.xml)
-  set_tests_properties(cuda.ptx_${architecture} PROPERTIES TIMEOUT 600 LABELS cuda SKIP_RETURN_CODE 4
-    ENVIRONMENT "PTX_ARCH=${architecture};${cuda_libraries}")
+foreach(area cuda device)
+  set(name hstu_${area}_tests)
+  hstu_test_program(${name} ${files_of_${area}})
+  set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)  # compiles in half the time
+  target_link_libraries(${name} PRIVATE hstu::cuda)
+  foreach(stand_in hstu_ptx_cuda hstu_ptx_cublas)
+    if(TARGET ${stand_in})
+      add_dependencies(${name} ${stand_in})
+    endif()
+  endforeach()
+  foreach(architecture 80 100)  # PTX of nvcc's older and newer code generator
+    add_test(NAME ${area}.ptx_${architecture} COMMAND ${name} --order rand --rng-seed 20261124 --reporter console
+             --reporter xml::out=${report_folder}/${area}_${architecture}.xml)
+    set_tests_properties(${area}.ptx_${architecture} PROPERTIES TIMEOUT 600 LABELS cuda SKIP_RETURN_CODE 4
+      ENVIRONMENT "PTX_ARCH=${architecture};${cuda_libraries}")
+  endforeach()
 endforeach()
 
 # Registers, spills and, where the disassembler is installed, tensor-core instructions of every kernel.

@@ -142,31 +142,38 @@ TEST_CASE("sigmoid gate on the device: values and gradients", "[cuda][gate][pari
   }
 }
 
-TEST_CASE("bias and activation on the device: values and gradients", "[cuda][activation][parity]") {
+TEST_CASE("bias and activation on the device: with dropout and a residual, or none", "[cuda][activation][parity]") {
   for (const auto& [rows, cols] : kCases) {
     for (const auto activation : {cuda::Activation::none, cuda::Activation::silu, cuda::Activation::relu}) {
-      CAPTURE(rows, cols, static_cast<int>(activation));
-      const Tensor z = rounded_parameter(random_input({rows, cols}, 12, 4.0)),
-                   bias = rounded_parameter(random_input({cols}, 13));
-      const Tensor dy = random_input({rows, cols}, 14).to(DType::float32);
-      const auto got = same_twice([&] {
-        const Buffer<float> in(upload(z)), offset(upload(bias)), grad(upload(dy));
-        Buffer<float> y(device(), z.numel()), dz(device(), z.numel()), dbias(device(), cols);
-        const auto width = static_cast<std::int32_t>(cols);
-        cuda::bias_activation_forward(device(), {in.data(), offset.data(), y.data(), rows, width, activation});
-        cuda::bias_activation_backward(device(),
-                                       {in.data(), offset.data(), grad.data(), dz.data(), rows, width, activation});
-        cuda::sum_rows(device(), dz.data(), rows, cols, dbias.data());
-        return std::vector{download(y, z.shape()), download(dz, z.shape()), download(dbias, {cols})};
-      });
-      const Tensor x = z + bias;
-      const Tensor y = activation == cuda::Activation::silu   ? silu(x)
-                       : activation == cuda::Activation::relu ? relu(x)
-                                                              : x;
-      backward_from(y, dy.to(DType::float64));
-      require_near(got[0], y, kTolerance);
-      require_near(got[1], grad(z), kTolerance);
-      require_near(got[2], grad(bias), kTolerance);
+      for (const double p : {0.0, 0.4}) {
+        CAPTURE(rows, cols, static_cast<int>(activation), p);
+        const Tensor z = rounded_parameter(random_input({rows, cols}, 12, 4.0)),
+                     bias = rounded_parameter(random_input({cols}, 13));
+        const Tensor dy = random_input({rows, cols}, 14).to(DType::float32),
+                     residual = random_input({rows, cols}, 18).to(DType::float32);
+        const auto got = same_twice([&] {
+          const Buffer<float> in(upload(z)), offset(upload(bias)), grad(upload(dy)), added(upload(residual));
+          Buffer<float> y(device(), z.numel()), dz(device(), z.numel()), dbias(device(), cols);
+          const auto width = static_cast<std::int32_t>(cols);
+          const cuda::DropoutMask mask = cuda::dropout_mask(p, kStream, 5, cols);
+          cuda::bias_activation_forward(device(), {in.data(), offset.data(), p > 0 ? added.data() : nullptr, y.data(),
+                                                   rows, width, activation, mask});
+          const bool needs_z = activation != cuda::Activation::none;
+          cuda::bias_activation_backward(device(), {needs_z ? in.data() : nullptr, offset.data(), grad.data(),
+                                                    dz.data(), rows, width, activation, mask});
+          cuda::sum_rows(device(), dz.data(), rows, cols, dbias.data());
+          return std::vector{download(y, z.shape()), download(dz, z.shape()), download(dbias, {cols})};
+        });
+        const Tensor x = z + bias;
+        Tensor y = activation == cuda::Activation::silu   ? silu(x)
+                   : activation == cuda::Activation::relu ? relu(x)
+                                                          : x;
+        if (p > 0) y = dropout(y, p, kStream, 5) + residual.to(DType::float64);
+        backward_from(y, dy.to(DType::float64));
+        require_near(got[0], y, kTolerance);
+        require_near(got[1], grad(z), kTolerance);
+        require_near(got[2], grad(bias), kTolerance);
+      }
     }
   }
 }

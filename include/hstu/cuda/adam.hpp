@@ -40,6 +40,21 @@ class AdamState {
     squares_ = Buffer<float>(device, pieces_.size());
   }
 
+  /// What a step adds to the weights depends on besides gradients and weights.
+  struct State {
+    std::int64_t num_steps = 0;
+    std::vector<float> m, v;  ///< parameter after parameter
+  };
+  State state() const { return {num_steps_, m_.to_vector(), v_.to_vector()}; }
+  /// Throws ShapeError, with nothing changed, unless both vectors have the sizes of the parameters.
+  void load(const State& state) {
+    check<ShapeError>(state.m.size() == state.v.size(), "cuda: adam: ", state.m.size(), " first moments and ",
+                      state.v.size(), " second ones");
+    m_.copy_from(state.m);
+    v_.copy_from(state.v);
+    num_steps_ = state.num_steps;
+  }
+
   /// As clip_grad_norm() would, but the factor is applied by the next step; a norm that is NaN or Inf makes it do
   /// nothing. Waits for nothing; norm() tells the norm.
   void clip(double max_norm) {

@@ -46,8 +46,7 @@ class Buffer {
   void copy_from(std::span<const T> values) {
     check<ShapeError>(std::ssize(values) == size_, "cuda: ", values.size(), " values for a buffer of ", size_);
     if (size_ == 0) return;
-    device_->driver().copy_to_device(address_, values.data(), bytes(), device_->stream());
-    device_->synchronize();  // the caller may free the values
+    device_->copy_to_device(address_, values.data(), bytes());
   }
   /// Waits for everything before it.
   std::vector<T> to_vector() const {

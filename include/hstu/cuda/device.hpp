@@ -8,6 +8,7 @@
 
 #include <hstu/cuda/driver.hpp>
 #include <hstu/cuda/kernel_images.hpp>
+#include <hstu/cuda/staging.hpp>
 
 namespace hstu::cuda {
 
@@ -53,10 +54,16 @@ class Device {
     driver_.context_set_current(context_);
     constexpr unsigned kNonBlocking = 1;  // no implicit order with the legacy default stream
     driver_.stream_create(&stream_, kNonBlocking);
+    PoolHandle* pool = nullptr;  // of the buffers
+    driver_.device_pool(&pool, device_);
+    std::uint64_t keeps_all = std::numeric_limits<std::uint64_t>::max();  // else synchronize() would empty it
+    driver_.pool_set(pool, PoolAttribute::release_threshold, &keeps_all);
   }
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
   ~Device() {
+    driver_.stream_synchronize.without_check(stream_);  // copies out of staging memory may be under way
+    staging_.release();
     for (const auto& [file, module] : modules_) driver_.module_unload.without_check(module);
     driver_.stream_destroy.without_check(stream_);
     driver_.context_release.without_check(device_);
@@ -72,7 +79,22 @@ class Device {
   StreamHandle* stream() const { return stream_; }
 
   /// Waits until everything given to the device has run.  Throws DeviceError if any of it failed.
-  void synchronize() const { driver_.stream_synchronize(stream_); }
+  void synchronize() const {
+    driver_.stream_synchronize(stream_);
+    staging_.clear();
+  }
+
+  /// Copies values to the device, behind everything before it.  The caller may change or free them at once; only for
+  /// many megabytes does it wait until they are there.
+  void copy_to_device(Address to, const void* values, std::size_t bytes) const {
+    constexpr std::size_t kMostStaged = std::size_t{64} << 20;
+    if (bytes <= kMostStaged) {
+      driver_.copy_to_device(to, staging_.keep(values, bytes), bytes, stream_);
+    } else {
+      driver_.copy_to_device(to, values, bytes, stream_);
+      synchronize();
+    }
+  }
 
   /// Starts a kernel, whose only parameter is `operands`.  Nothing happens for 0 blocks.
   /// Throws DeviceError if the kernel does not exist, the shape exceeds the device, or an earlier call failed.
@@ -122,6 +144,7 @@ class Device {
   }
 
   const Driver& driver_;
+  mutable Staging staging_{driver_};
   int device_ = 0;
   std::string name_;
   ContextHandle* context_ = nullptr;

@@ -13,6 +13,7 @@ struct ContextHandle;
 struct ModuleHandle;
 struct FunctionHandle;
 struct StreamHandle;
+struct PoolHandle;
 using Address = unsigned long long;  ///< of device memory
 
 /// A function that returns an error code, 0 for none.  Calling it throws DeviceError with the call and the error's
@@ -62,6 +63,7 @@ enum class DeviceAttribute : int {
   shared_bytes_per_block = 97,  ///< the most that a kernel may ask for
 };
 enum class FunctionAttribute : int { dynamic_shared_bytes = 8 };
+enum class PoolAttribute : int { release_threshold = 4 };
 
 /// The driver of the machine, loaded at the first use.
 class Driver {
@@ -96,6 +98,11 @@ class Driver {
   DriverFunction<Address*, std::size_t, StreamHandle*> memory_allocate =
       find<Address*, std::size_t, StreamHandle*>("cuMemAllocAsync");
   DriverFunction<Address, StreamHandle*> memory_free = find<Address, StreamHandle*>("cuMemFreeAsync");
+  DriverFunction<PoolHandle**, int> device_pool = find<PoolHandle**, int>("cuDeviceGetDefaultMemPool");
+  DriverFunction<PoolHandle*, PoolAttribute, void*> pool_set =
+      find<PoolHandle*, PoolAttribute, void*>("cuMemPoolSetAttribute");
+  DriverFunction<void**, std::size_t> host_allocate = find<void**, std::size_t>("cuMemAllocHost_v2");
+  DriverFunction<void*> host_free = find<void*>("cuMemFreeHost");
   DriverFunction<Address, const void*, std::size_t, StreamHandle*> copy_to_device =
       find<Address, const void*, std::size_t, StreamHandle*>("cuMemcpyHtoDAsync_v2");
   DriverFunction<void*, Address, std::size_t, StreamHandle*> copy_to_host =

@@ -17,6 +17,12 @@ struct EvaluateOptions {
   std::int64_t max_history = 200;  ///< the model sees the most recent events only
   bool keep_seen = false;          ///< rank against items of the user's history too
   bool mask_shown_only = false;    ///< leave out the events shown to the model, not the whole history (Meta's protocol)
+
+  /// Items of a history that are no candidates.
+  std::span<const std::int32_t> seen(std::span<const std::int32_t> history) const {
+    if (keep_seen) return {};
+    return mask_shown_only ? history.last(std::min(history.size(), static_cast<std::size_t>(max_history))) : history;
+  }
 };
 
 struct Evaluation {
@@ -78,12 +84,8 @@ inline Evaluation evaluate(const HstuModel& model, const Sequences& sequences, s
       for (std::size_t u = 0; u < held_out.size(); ++u) {
         const auto row = scores.values<Scalar>().subspan(u * V, V);
         const std::int32_t target = sequences.items[static_cast<std::size_t>(held_out[u].target)];
-        auto seen = options.keep_seen ? std::span<const std::int32_t>() : history_of(sequences.items, held_out[u]);
-        if (options.mask_shown_only) {
-          seen = seen.last(std::min(seen.size(), static_cast<std::size_t>(options.max_history)));
-        }
         Evaluation& part = parts[static_cast<std::size_t>(c)];
-        part.ranking.add(rank_of_target(row, target, seen));
+        part.ranking.add(rank_of_target(row, target, options.seen(history_of(sequences.items, held_out[u]))));
         const double loss = detail::negative_log_likelihood(row, target);
         check<NumericError>(std::isfinite(loss), "evaluate: the loss of user ", held_out[u].user, " is ", loss);
         part.loss_sum += loss;

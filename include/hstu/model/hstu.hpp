@@ -42,7 +42,7 @@ class HstuModel {
     if (config.layer == LayerKind::rechub_0_9) items_.rows(0, 1).fill_zero();  // the padding row
     positions_ = is_meta ? init.xavier_normal({config.max_seq_len, D}) : init.xavier_uniform({config.max_seq_len, D});
     if (config.use_time_embedding) {
-      ages_ = init.xavier_uniform({config.num_time_buckets + (is_01 ? 1 : 0), D});
+      ages_ = init.xavier_uniform({num_age_rows(), D});
     }
     for (std::int64_t i = 0; i < config.num_layers; ++i) {
       switch (config.layer) {
@@ -140,7 +140,7 @@ class HstuModel {
   /// Scores of all items, [T, V].
   Tensor scores(const Tensor& hidden_states) const { return scorer()(hidden_states); }
 
- private:
+  /// Throws ShapeError for a batch whose columns do not fit, DataError for a sequence or position beyond max_seq_len.
   void check_batch(const JaggedBatch& batch) const {
     const auto offsets = batch.offsets.values<std::int64_t>();
     check<ShapeError>(!offsets.empty() && offsets.front() == 0 && offsets.back() == batch.tokens() &&
@@ -159,16 +159,13 @@ class HstuModel {
                        " of a token, expected 0 to max_seq_len − 1 = ", config_.max_seq_len - 1);
     }
   }
-  Tensor embed_items(const JaggedBatch& batch) const {
-    const Tensor x = embedding(items_, batch.items, 0);
-    return config_.scale_input_embedding ? scale(x, embedding_scale()) : x;
-  }
-  Tensor with_places(const Tensor& tokens, const JaggedBatch& batch) const {
-    const Tensor x = tokens + embedding(positions_, batch.positions);
-    return ages_.defined() ? x + embedding(ages_, age_buckets(batch), padding_age()) : x;
-  }
-  /// torch-rechub 0.1.0 keeps bucket 0 as the padding row of the time embedding.
+
+  /// The row of the time embedding that is not trained, or -1: torch-rechub 0.1.0 keeps bucket 0 for padding.
   std::int64_t padding_age() const { return config_.layer == LayerKind::rechub_0_1 ? 0 : -1; }
+  /// How many rows the time embedding has, and which one each token gets, int64 [T].
+  std::int64_t num_age_rows() const {
+    return config_.num_time_buckets + (config_.layer == LayerKind::rechub_0_1 ? 1 : 0);
+  }
   Tensor age_buckets(const JaggedBatch& batch) const {
     const TimeBucketOptions options{.function = config_.time_function,
                                     .unit = config_.time_unit,
@@ -178,6 +175,16 @@ class HstuModel {
     std::ranges::transform(batch.ages_s.values<std::int64_t>(), buckets.mutable_data<std::int64_t>(),
                            [&](std::int64_t age_s) { return time_bucket(age_s, options); });
     return buckets;
+  }
+
+ private:
+  Tensor embed_items(const JaggedBatch& batch) const {
+    const Tensor x = embedding(items_, batch.items, 0);
+    return config_.scale_input_embedding ? scale(x, embedding_scale()) : x;
+  }
+  Tensor with_places(const Tensor& tokens, const JaggedBatch& batch) const {
+    const Tensor x = tokens + embedding(positions_, batch.positions);
+    return ages_.defined() ? x + embedding(ages_, age_buckets(batch), padding_age()) : x;
   }
 
   HstuConfig config_;

@@ -22,10 +22,15 @@ inline RandomStream negative_stream(std::uint64_t seed, std::uint32_t step) {
   return {.seed = seed, .step = step, .site = kSiteNegatives};
 }
 
+/// Of the losses over all items.  torch-rechub 0.9.0 leaves the padding item out of the softmax, 0.1.0 does not.
+inline CrossEntropyOptions cross_entropy_options(const HstuConfig& config) {
+  return {.temperature = config.temperature,
+          .excluded_item = config.layer == LayerKind::rechub_0_1 ? -1 : 0,
+          .reduction = Reduction::sum};
+}
+
 /// Sum of the losses of the tokens that have a target; for last_item, of the last token of each user.
 /// `scorer` is the model's, or one of a StepScorer; `negatives` has begun the step.
-/// torch-rechub 0.9.0 leaves the padding item out of the softmax, 0.1.0
-/// does not.
 inline Tensor training_loss(const HstuModel& model, const ItemScorer& scorer, const JaggedBatch& batch,
                             const TrainConfig& config, const NegativeSampler& negatives, ForwardContext& context) {
   const Tensor hidden = model.hidden(batch, context);
@@ -38,9 +43,7 @@ inline Tensor training_loss(const HstuModel& model, const ItemScorer& scorer, co
                ? sampled_softmax(hidden, scorer.table, batch.targets, items, options)
                : sampled_binary(hidden, scorer.table, batch.targets, items, options);
   }
-  const CrossEntropyOptions options{.temperature = scorer.temperature,
-                                    .excluded_item = model.config().layer == LayerKind::rechub_0_1 ? -1 : 0,
-                                    .reduction = Reduction::sum};
+  const CrossEntropyOptions options = cross_entropy_options(model.config());
   if (config.loss == LossKind::next_item) {
     return cross_entropy(hidden, scorer.table, scorer.bias, batch.targets, options);
   }

@@ -126,7 +126,7 @@ struct GatherTable {
 /// dtable[row, h] = Σ sums[h, entry] over the entries of the row, in their order.
 struct TableGradient {
   const float* sums;            ///< [heads, num_entries]
-  const std::int32_t* entries;  ///< sorted by row
+  const std::int32_t* entries;  ///< sorted by row, ascending in each; those from num_entries on are 0
   const std::int32_t* starts;   ///< [rows + 1] into entries
   float* dtable;                ///< [rows, heads]
   std::int32_t rows;

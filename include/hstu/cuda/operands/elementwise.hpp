@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Operands of kernels/elementwise.cu.  Rows of [rows, cols] lie `…_stride` apart where a stride is given.
 #pragma once
-#include <cstdint>
+#include <hstu/cuda/operands/dropout.hpp>
 
 namespace hstu::cuda {
 
@@ -28,24 +28,27 @@ struct SigmoidGateBackward {
 
 enum class Activation : std::int32_t { none, silu, relu };
 
-/// y = f(z + bias): what follows a matrix product.  y may be z where the gradient does not need z.
+/// y = dropout(f(z + bias)) + residual: what follows a matrix product.  y may be z where the gradient does not need z.
 struct BiasActivationForward {
   const float* z;
-  const float* bias;  ///< [cols]; null: 0
+  const float* bias;      ///< [cols]; null: 0
+  const float* residual;  ///< [rows, cols]; null: none
   float* y;
   std::int64_t rows;
   std::int32_t cols;
   Activation activation;
+  DropoutMask dropout;
 };
-/// dz = dy·f′(z + bias).  dz may be dy or z.
+/// dz = dropout(dy)·f′(z + bias).  dz may be dy or z.
 struct BiasActivationBackward {
-  const float* z;
+  const float* z;  ///< not read, and may be null, without activation
   const float* bias;
   const float* dy;
   float* dz;
   std::int64_t rows;
   std::int32_t cols;
   Activation activation;
+  DropoutMask dropout;
 };
 
 /// sums[chunk, c] = Σ x[r, c] over the rows of the chunk, in a fixed order.
