@@ -16,6 +16,10 @@ if(cli_files)
   if(cxxopts_FOUND)
     hstu_program(hstu_cli FAST SOURCES ${cli_files})
     target_link_libraries(hstu_cli PRIVATE cxxopts::cxxopts)
+    if(TARGET hstu_cuda)  # else --device cuda says what is missing
+      target_link_libraries(hstu_cli PRIVATE hstu::cuda)
+      target_compile_definitions(hstu_cli PRIVATE HSTU_CLI_HAS_CUDA=1)
+    endif()
     # One unit: the templates of the library are what takes time, and every verb would compile them again.
     set_target_properties(hstu_cli PROPERTIES OUTPUT_NAME hstu UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)
     if(HSTU_INSTALL)

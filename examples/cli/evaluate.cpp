@@ -2,6 +2,7 @@
 // hstu evaluate: ranking metrics of a run, or of a baseline that needs no training.
 #include <hstu/recommend/baselines.hpp>
 
+#include "compute.hpp"
 #include "metrics.hpp"
 
 namespace hstu::cli {
@@ -13,13 +14,14 @@ inline Options parse(Arguments arguments) {
           "Ranks the held-out event of every user among all items that the user has not met, at the time of that\n"
           "event.  test: the last event; val: the second-last.  A baseline is fitted on all events before the\n"
           "held-out one.",
-          {{"run", "RUN", "what hstu train wrote; its best validated weights, or the last ones"},
+          with_compute_options({
+           {"run", "RUN", "what hstu train wrote; its best validated weights, or the last ones"},
            {"data", "DIR", "what hstu prepare wrote, for --baseline"},
            {"baseline", "NAME", "popularity, or markov (what followed the last item most often)"},
            {"split", "SPLIT", "val or test (default test)"},
            {"keep-seen", "", "rank among all items, met or not"},
            {"mask-shown", "", "leave out only the events shown to the model, as Meta's evaluation does"},
-           {"json", "", "the metrics as one JSON object"}}};
+           {"json", "", "the metrics as one JSON object"}})};
 }
 
 /// Ranks by a baseline that was fitted on all but the last `held_out` events of each user.
@@ -44,6 +46,8 @@ RankingMetrics rank_by(const Sequences& sequences, std::span<const HeldOut> even
 
 inline nlohmann::json of_baseline(const Options& options, bool is_test) {
   options.refuse("mask-shown", "needs --run: a baseline is shown the whole history");
+  options.refuse("device", "needs --run: a baseline has no model");
+  options.refuse("precision", "needs --device cuda");
   const std::string name = options.required_text("baseline");
   check<UsageError>(name == "popularity" || name == "markov", "--baseline: expected popularity or markov, got ",
                     quote_text(name));
@@ -75,11 +79,11 @@ inline nlohmann::json of_run(const Options& options, bool is_test) {
   const std::filesystem::path folder = options.required_text("run");
   const Run run = open_run(folder);
   const LeaveLastOut split = leave_last_out(run.sequences);
-  nlohmann::json result = metrics_json(hstu::evaluate(
-      run.model, run.sequences, is_test ? split.test : split.validation,
-      {.max_history = run.config.train.max_history,
-       .keep_seen = options.has("keep-seen"),
-       .mask_shown_only = options.has("mask-shown")}));
+  nlohmann::json result = metrics_json(
+      evaluate_there(options, run.model, run.sequences, is_test ? split.test : split.validation,
+                     {.max_history = run.config.train.max_history,
+                      .keep_seen = options.has("keep-seen"),
+                      .mask_shown_only = options.has("mask-shown")}));
   result.update(describe_run(run, last_state(folder)));
   if (!is_test && !run.config.train.validate) {
     note("hstu evaluate: this run trained on the events of the split val (validate = false)\n");

@@ -4,6 +4,7 @@
 
 #include <hstu/train/presets.hpp>
 
+#include "compute.hpp"
 #include "metrics.hpp"
 #include "progress.hpp"
 
@@ -34,7 +35,8 @@ inline Options parse(Arguments arguments) {
           "items that the user has not met.  The folder RUN gets configuration, data, log and checkpoints.\n"
           "Precedence: preset < --config < --set < other options.  SIGINT or SIGTERM: the step is finished, the\n"
           "run saved, and the exit code 130 or 143.",
-          {{"data", "DIR", "what hstu prepare wrote"},
+          with_compute_options({
+           {"data", "DIR", "what hstu prepare wrote"},
            {"preset", "NAME", presets},
            {"config", "FILE", "JSON object of fields that replace the preset's (names as in RUN/config.json)"},
            {"set", "KEY=VALUE", "one such field; may be given many times", true},
@@ -42,9 +44,9 @@ inline Options parse(Arguments arguments) {
            {"seed", "S", "of initial weights, order of users, dropout and negatives"},
            {"threads", "N", "threads (default: all cores); the result is the same for any number"},
            {"out", "RUN", "folder of the run; an existing run is not touched without --resume"},
-           {"resume", "", "go on with the run in RUN, bit for bit; --data and --preset are then not needed, "
-                          "--epochs may grow.  Starts anew if RUN holds no run"},
-           {"json", "", "the metrics as one JSON object"}}};
+           {"resume", "", "go on with the run in RUN, on the same device bit for bit; --data and --preset are then not "
+                          "needed, --epochs may grow.  Starts anew if RUN holds no run"},
+           {"json", "", "the metrics as one JSON object"}})};
 }
 
 /// defaults < preset, or the configuration of the run that goes on < file < --set < options
@@ -89,6 +91,7 @@ int train(Arguments arguments) {
   check<UsageError>(!is_started || options.has("resume"), "--out: ", quote_text(out.string(), 200),
                     " holds a run already; --resume goes on with it");
   ProgressDisplay display(::isatty(STDERR_FILENO) != 0);
+  const MakeEngine make_engine = chosen_engine(options);
   const FitResult result = following_options([&] {
     set_num_threads(static_cast<int>(options.integer("threads", num_threads(), 1, 1024)));
     const Config config = make_config(options, out, is_started);
@@ -96,6 +99,7 @@ int train(Arguments arguments) {
     catch_signals();
     return fit(out, config, sequences,
                {.resume = options.has("resume"),
+                .make_engine = make_engine,
                 .on_step = [&](const Progress& progress) { display.on_step(progress); },
                 .on_epoch = [&](const nlohmann::json& line) { display.on_epoch(line); },
                 .should_stop = [] { return received_signal != 0; }});
@@ -108,8 +112,8 @@ int train(Arguments arguments) {
 
   const Run run = open_run(out);
   const LeaveLastOut split = leave_last_out(run.sequences);
-  nlohmann::json metrics = metrics_json(
-      hstu::evaluate(run.model, run.sequences, split.test, {.max_history = run.config.train.max_history}));
+  nlohmann::json metrics = metrics_json(evaluate_there(options, run.model, run.sequences, split.test,
+                                                       {.max_history = run.config.train.max_history}));
   metrics.update(describe_run(run, last_state(out)));
   metrics["split"] = "test";
   metrics["preset"] = options.has("preset") ? nlohmann::json(options.required_text("preset")) : nlohmann::json();

@@ -166,3 +166,16 @@ TEST_CASE("train: bad data, damaged checkpoints and diverging losses have their 
   std::filesystem::resize_file(folder.path("damaged/last/model.safetensors"), 1000);
   run_expecting(4, train_words(folder.path("damaged"), 2) + Words{"--resume"});
 }
+
+TEST_CASE("train: a device that is not there, or no device at all, is said in one line", "[cli][train][errors]") {
+  const TempFolder folder;
+  const Words words = train_words(folder.path("run"), 1);
+  ::setenv("CUDA_VISIBLE_DEVICES", "", 1);  // hides the GPU of a machine that has one
+  const Outcome none = run_expecting(1, words + Words{"--device", "cuda"});
+  ::unsetenv("CUDA_VISIBLE_DEVICES");
+  INFO(none.err);
+  CHECK(none.err.find("hstu train: cu") != std::string::npos);
+  CHECK_FALSE(std::filesystem::exists(folder.path("run")));
+  CHECK(run_expecting(2, words + Words{"--device", "gpu"}).err.find("expected cpu or cuda") != std::string::npos);
+  CHECK(run_expecting(2, words + Words{"--precision", "bf16"}).err.find("needs --device cuda") != std::string::npos);
+}

@@ -21,6 +21,11 @@ class Engine final : public TrainingEngine {
         adam_(evaluator_.device(), parameters().for_optimizer(), adam_options(config.train),
               config.train.optimizer == OptimizerKind::adamw) {}
 
+  /// "cuda bf16, NVIDIA H100"
+  std::string name() const override {
+    return concat("cuda ", name_of(evaluator_.products().precision()), ", ", evaluator_.device().name());
+  }
+
   StepLoss step(const StepInput& input) override {
     const JaggedBatch batch = input.units.batch(input.samples);
     const auto step = static_cast<std::uint32_t>(input.step);

@@ -10,6 +10,15 @@ namespace hstu::cuda {
 /// attention and cross-entropy too; tf32: operands of cuBLAS rounded to 10 bits of mantissa; float32: nothing rounded.
 enum class Precision { bfloat16, tf32, float32 };
 
+inline const char* name_of(Precision precision) {
+  switch (precision) {
+    case Precision::bfloat16: return "bf16";
+    case Precision::tf32: return "tf32";
+    case Precision::float32: break;
+  }
+  return "fp32";
+}
+
 /// Rows of [rows, heads·dims] that lie from_stride apart, as bfloat16 with each head padded to a multiple of 16
 /// columns.
 struct PackedRows {

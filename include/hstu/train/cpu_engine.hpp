@@ -21,6 +21,8 @@ class CpuEngine : public TrainingEngine {
       : config_(config), model_(model), parameters_(model_.parameters()), scorer_(model_),
         gradients_(joined(parameters_, scorer_.parameters())), optimizer_(make_optimizer(config_.train, parameters_)) {}
 
+  std::string name() const override { return "cpu"; }
+
   StepLoss step(const StepInput& input) override {
     const PoolVector<JaggedBatch> batches = make_batches(input);
     PoolVector<std::int64_t> first_token(batches.size(), 0);

@@ -31,6 +31,9 @@ class TrainingEngine {
  public:
   virtual ~TrainingEngine() = default;
 
+  /// Of machine and precision, for the log.
+  virtual std::string name() const = 0;
+
   /// Forward, backward and update on one batch; the gradient is that of the mean loss.  Throws NumericError, with
   /// parameters unchanged, if the loss or a gradient is not finite.
   virtual StepLoss step(const StepInput& input) = 0;

@@ -22,6 +22,7 @@ inline constexpr std::array<std::int64_t, 4> kReportedRanks = {1, 10, 50, 200};
 
 struct FitOptions {
   bool resume = false;
+  MakeEngine make_engine = make_cpu_engine;                  ///< where to compute
   std::function<void(const Progress&)> on_step = {};         ///< after every step
   std::function<void(const nlohmann::json&)> on_epoch = {};  ///< with the line that goes to metrics.jsonl
   std::function<bool()> should_stop = {};                    ///< asked after every step; true saves and returns
@@ -143,14 +144,14 @@ inline Config load_run_config(const std::filesystem::path& run) {
 
 /// Trains `config` on `sequences` in the folder `run`: an epoch, its line of metrics, its checkpoint, and so on.
 /// With validation it keeps the best epoch's weights in RUN/best and stops when `patience` epochs brought none better.
-/// With options.resume it goes on where the folder's checkpoint stands; the result has the bits of an uninterrupted
-/// run.  Throws ConfigError if the folder holds a run and resume is off, or if it holds one of another configuration or
+/// With options.resume it goes on where the folder's checkpoint stands; on the same engine, the result has the bits of an
+/// uninterrupted run.  Throws ConfigError if the folder holds a run and resume is off, or if it holds one of another configuration or
 /// of other data; CheckpointError or DataError if it is damaged; IoError if another process trains in it.  Nothing on
 /// disk has changed then.
 inline FitResult fit(const std::filesystem::path& run, const Config& config,
                      std::shared_ptr<const Sequences> sequences, const FitOptions& options = {}) {
   detail::validation_score({}, config.train.metric);  // refuse a bad name before training
-  Trainer trainer(config, sequences);
+  Trainer trainer(config, sequences, options.make_engine);
   const TrainConfig& train = trainer.config().train;
   const std::filesystem::path last = run / "last", best = run / "best";
   detail::FitState fit_state;
@@ -209,6 +210,7 @@ inline FitResult fit(const std::filesystem::path& run, const Config& config,
                              {"learning_rate", epoch.learning_rate},
                              {"seconds", epoch.seconds},
                              {"tokens_per_second", static_cast<double>(epoch.predictions) / std::max(epoch.seconds, 1e-9)},
+                             {"device", trainer.engine_name()},
                              {"weights_crc64", detail::weights_checksum(trainer.model())}};
       const auto add_metrics = [&](const char* prefix, const Evaluation& evaluation) {
         const nlohmann::json metrics = metrics_json(evaluation);  // items() does not keep a temporary alive

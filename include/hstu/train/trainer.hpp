@@ -48,6 +48,7 @@ class Trainer {
     return model_;
   }
   const Sequences& sequences() const { return *sequences_; }
+  std::string engine_name() const { return engine_->name(); }
   std::int64_t finished_epochs() const { return epoch_; }
   std::int64_t steps_per_epoch() const {
     return (units_.size() + config_.train.batch_size - 1) / config_.train.batch_size;
