@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Whole training steps of the presets on 128 synthetic users with the lengths of MovieLens-1M, by threads.
-// With P = Σ l·(l + 1)/2 pairs of a query and a key it sees and T tokens, flops of a step are
+// With P pairs of a query and a key it sees, Σ l·(l + 1)/2 without a window, and T tokens, flops of a step are
 //   T·layers·3·(2·D·W + 2·H·Dv·D)    products, forward and by both operands; W = 2·H·(Dqk + Dv): uvqk
 //   + T·layers·3·(2·2·D·4D)          the feed-forward part, rechub-0.1 only
 //   + P·layers·3.5·2·H·(Dqk + Dv)    attention, forward and 2.5 times that backward; masked scores do not count
@@ -37,10 +37,17 @@ struct Problem {
     for (std::int64_t unit = 0; unit < units.size(); ++unit) {
       const auto length = static_cast<double>(units.length(unit));
       tokens += length;
-      pairs += length * (length + 1.0) / 2.0;
+      pairs += seen_pairs(trainer.config().model, units.length(unit));
     }
     error = units.size() == trainer.config().train.batch_size ? error_of_first_step(units)
                                                               : std::numeric_limits<double>::infinity();
+  }
+
+  static double seen_pairs(const HstuConfig& config, std::int64_t length) {
+    const SequenceMask mask{attention_mask(config), length, 0};
+    double count = 0.0;
+    for (std::int64_t i = 0; i < length; ++i) count += static_cast<double>(i + 1 - mask.keys_of(i).first);
+    return count;
   }
 
   double flops() const {
@@ -85,6 +92,16 @@ struct Problem {
 
 Case preset_case(const char* name) { return {name, make_preset(name), ml_1m_options(128)}; }
 
+/// Eight users of 4,096 events, under a window or not.
+Case long_case(std::int64_t window) {
+  Config c = make_preset("meta-ml-1m");
+  c.model.max_seq_len = c.train.max_history = 4096;
+  c.model.max_attn_len = window;
+  c.train.batch_size = 8;
+  return {window > 0 ? concat("long/window:", window) : "long", c,
+          {.users = 8, .items = 8200, .min_length = 4098, .max_length = 4098}};
+}
+
 /// A wide model on long histories and a large catalogue, with the full softmax.
 Case wide_case() {
   Config c = make_preset("meta-ml-1m");
@@ -99,7 +116,7 @@ Case wide_case() {
 
 [[maybe_unused]] const bool registered = [] {
   for (const Case& c : {preset_case("meta-ml-1m"), preset_case("meta-ml-1m-large"), preset_case("rechub-0.9"),
-                        preset_case("rechub-0.1"), wide_case()}) {
+                        preset_case("rechub-0.1"), wide_case(), long_case(0), long_case(256)}) {
     const auto problem = lazily<Problem>(c);
     for (const int threads : {1, 2}) {
       add(concat("train_step/", c.name, "/threads:", threads), [problem, threads](benchmark::State& state) {

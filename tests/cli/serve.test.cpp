@@ -4,8 +4,9 @@
 namespace {
 
 /// The lines that the program answers `input` with.
-std::vector<nlohmann::json> serve(const std::string& input, const Words& options = {}) {
-  const Words words = Words{"serve", "--run", Example::get().run(), "--stdin"} + options;
+std::vector<nlohmann::json> serve(const std::string& input, const Words& options = {},
+                                  const std::string& run = Example::get().run()) {
+  const Words words = Words{"serve", "--run", run, "--stdin"} + options;
   const Outcome outcome = Program(words, input).wait();
   INFO("stdin: " << input << "\nstdout: " << outcome.out << "\nstderr: " << outcome.err);
   REQUIRE(outcome.code == 0);
@@ -41,6 +42,20 @@ TEST_CASE("serve: answers what recommend answers, for known users and new ones",
       run_expecting(0, {"recommend", "--run", Example::get().run(), "--history", "i3|i4|i5", "--top", "5", "--json"})
           .json();
   CHECK(answered(answers[2]) == answered(described));
+}
+
+TEST_CASE("serve: a run with a window answers what recommend and generate answer", "[cli][serve][property]") {
+  TempFolder folder;
+  const Words window = {"--set", "max_attn_len=4", "--set", "min_full_attn_seq_len=2"};
+  const std::string run = folder.path("run");
+  run_expecting(0, Words{"train", "--data", Example::get().data(), "--epochs", "1", "--out", run} + kTinyModel + window);
+  const nlohmann::json known = run_expecting(0, {"recommend", "--run", run, "--user", "u1", "--json"}).json();
+  const auto answer = serve("{\"user\": \"u1\"}\n", {}, run).at(0);
+  CHECK(items_of(answer) == items_of(known));
+  const nlohmann::json greedy =
+      run_expecting(0, {"generate", "--run", run, "--user", "u1", "--steps", "1", "--json"}).json();
+  CHECK(greedy.at("sequences")[0].at("items")[0].at("item") == items_of(known)[0]);
+  CHECK(nlohmann::json::parse(bytes_in(run + "/config.json")).at("max_attn_len") == 4);
 }
 
 TEST_CASE("serve: filters", "[cli][serve][property]") {

@@ -43,6 +43,29 @@ Tensor trained_hidden(const HstuModel& model, const std::vector<History>& histor
 
 }  // namespace
 
+TEST_CASE("model: under a window events out of reach change nothing, but for the last rows",
+          "[model][hstu][property]") {
+  for (const LayerKind kind : kLayerKinds) {
+    HstuConfig config = tiny_config(kind);
+    config.num_layers = 1;
+    config.max_attn_len = 2;
+    config.min_full_attn_seq_len = 1;
+    require_gradients(config);
+    const HstuModel model(config, 3, DType::float64);
+    scatter_parameters(model);
+    History changed = kHistories[2];
+    const Tensor before = hidden_of(model, {changed});
+    changed[0].item = 6;
+    const Tensor after = hidden_of(model, {changed});
+    const bool expected[] = {true, true, true, false, false, true};
+    for (std::int64_t row = 0; row < 6; ++row) {
+      CAPTURE(name_of(kind), row);
+      CHECK((rows_of(before, row, row + 1).to_vector<double>() != rows_of(after, row, row + 1).to_vector<double>()) ==
+            expected[row]);
+    }
+  }
+}
+
 TEST_CASE("model: gradients of every parameter match finite differences, for every layer and bias",
           "[model][hstu][gradcheck]") {
   for (const LayerKind kind : kLayerKinds) {

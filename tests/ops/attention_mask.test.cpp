@@ -54,6 +54,26 @@ std::vector<Case> long_mask_cases() {
 
 }  // namespace
 
+TEST_CASE("first_changed_query: the first query that sees other keys in a longer history",
+          "[ops][attention_mask][parity]") {
+  std::int64_t changes = 0;
+  for (const std::int64_t window : {0, 1, 2, 5}) {
+    for (const std::int64_t full : {0, 1, 3, 6}) {
+      const AttentionMask rule{.max_attn_len = window, .min_full_attn_seq_len = full};
+      for (std::int64_t before = 0; before <= 12; ++before) {
+        for (std::int64_t after = before; after <= 12; ++after) {
+          const SequenceMask shorter{rule, before, 0}, longer{rule, after, 0};
+          std::int64_t expected = 0;
+          while (expected < before && shorter.keys_of(expected).first == longer.keys_of(expected).first) ++expected;
+          CHECK(first_changed_query(rule, before, after) == expected);
+          changes += expected < before;
+        }
+      }
+    }
+  }
+  CHECK(changes > 100);
+}
+
 TEST_CASE("SequenceMask: pairs and ranges are those of the ids", "[ops][attention_mask][parity]") {
   for (std::int64_t length = 1; length <= 7; ++length) {
     for (std::int64_t targets = 0; targets <= length; ++targets) {

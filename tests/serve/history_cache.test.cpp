@@ -136,11 +136,9 @@ TEST_CASE("history_cache: candidates in micro-batches get what each alone would"
       const std::int64_t time_s = length > 0 ? events.times_s.back() + 60 : 60;
       const Tensor states = cache.candidate_states(candidates, time_s);
       for (std::size_t i = 0; i < candidates.size(); i += 17) {
-        Events with = events;
-        with.items.push_back(candidates[i]);
-        with.times_s.push_back(time_s);
         const auto row = static_cast<std::int64_t>(i);
-        REQUIRE(largest_difference(states.rows(row, row + 1), full_hidden(model, with, length + 1, time_s)) <= 1e-12);
+        const Tensor expected = full_hidden_of_target(model, events, candidates[i], time_s);
+        REQUIRE(largest_difference(states.rows(row, row + 1), expected) <= 1e-12);
         const Tensor alone = cache.candidate_states({&candidates[i], 1}, time_s);
         REQUIRE(alone.to_vector<double>() == states.rows(row, row + 1).to_vector<double>());
       }

@@ -8,7 +8,7 @@
 
 namespace hstu::test {
 
-/// Of every family, and with every input that may look ahead: 64 positions, 30 items.
+/// Of every family, with every input that may look ahead, and under masks: 70 positions, 30 items.
 inline std::vector<HstuConfig> serve_configs() {
   std::vector<HstuConfig> all;
   for (const LayerKind kind : {LayerKind::meta, LayerKind::rechub_0_9, LayerKind::rechub_0_1}) {
@@ -33,6 +33,14 @@ inline std::vector<HstuConfig> serve_configs() {
   plain.use_time_embedding = false;
   plain.position_bias = PositionBias::none;
   all.push_back(plain);
+  for (std::size_t family = 0; family < 3; ++family) {
+    HstuConfig masked = all[family];
+    masked.max_attn_len = 20;
+    all.push_back(masked);
+    masked.max_attn_len = 8 + static_cast<std::int64_t>(family);
+    masked.min_full_attn_seq_len = 7;
+    all.push_back(masked);
+  }
   return all;
 }
 
@@ -84,6 +92,25 @@ inline Tensor full_hidden(const HstuModel& model, const Events& events, std::int
   const NoGrad no_grad;
   const Tensor hidden = model.hidden(builder.build(), context);
   return hidden.rows(count - 1, count);
+}
+
+/// Hidden state of `item` as a target behind all events, at `time_s`, from the full forward pass, [1, D].
+inline Tensor full_hidden_of_target(const HstuModel& model, Events events, std::int32_t item, std::int64_t time_s) {
+  events.items.push_back(item);
+  events.times_s.push_back(time_s);
+  JaggedBatchBuilder builder;
+  add_history(builder, events.items, events.times_s, time_s, 0, events.size());
+  const JaggedBatch batch = builder.build();
+  const RelativeBias bias = model.lookup().of(batch);
+  const NoGrad no_grad;
+  ForwardContext context;
+  const Tensor hidden = model.through_layers(
+      model.embed(batch), context,
+      [&](std::size_t layer, const Columns& q, const Columns& k, const Columns& v, AttentionOptions options) {
+        options.num_targets = Tensor::full({1}, 1.0, DType::int64);
+        return hstu_attention(q, k, v, batch.offsets, model.tables_of(layer).in(bias), options);
+      });
+  return hidden.rows(events.size() - 1, events.size());
 }
 
 inline double largest_difference(const Tensor& a, const Tensor& b) {

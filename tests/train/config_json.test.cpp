@@ -206,6 +206,9 @@ TEST_CASE("config: training options that contradict are refused by name", "[trai
     CHECK_THAT(refusal([&](Config& c) { c.train.stochastic_length_alpha = alpha; }),
                ContainsSubstring("stochastic_length_alpha must be in (1, 2]"));
   }
+  CHECK_THAT(refusal([](Config& c) { c.model.max_attn_len = -1; }), ContainsSubstring("max_attn_len must be in [0"));
+  CHECK_THAT(refusal([](Config& c) { c.model.min_full_attn_seq_len = 5; }),
+             ContainsSubstring("min_full_attn_seq_len needs a window"));
   CHECK_THAT(refusal([](Config& c) { c.train.max_history = 212; }), ContainsSubstring("max_history 212 exceeds"));
   CHECK_THAT(refusal([](Config& c) { c.model.tie_embeddings = false; }), ContainsSubstring("tie_embeddings"));
   CHECK_THAT(refusal([](Config& c) { c.model.use_output_bias = true; }), ContainsSubstring("use_output_bias"));

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 
+#include <hstu/ops/attention_mask.hpp>
 #include <hstu/ops/time_buckets.hpp>
 
 namespace hstu {
@@ -40,6 +41,9 @@ struct HstuConfig {
   TimeUnit time_unit = TimeUnit::seconds;
   double time_divisor = 0.301;
 
+  std::int64_t max_attn_len = 0;           ///< window: a query sees itself and this many events back; 0 = no window
+  std::int64_t min_full_attn_seq_len = 0;  ///< the last so many events of a history see past the window
+
   bool use_time_embedding = false;    ///< adds a row per bucket of the age to the input
   bool scale_input_embedding = true;  ///< item embedding × √d_model
   bool concat_ua = false;             ///< Meta: output projection sees [u, a, u·a] instead of u·a
@@ -51,6 +55,11 @@ struct HstuConfig {
   double l2_eps = 1e-6;
   InitKind init = InitKind::truncated_normal;  ///< of the item table
 };
+
+/// Which events a layer's attention sees.  There are no contextual tokens: they would see the event to predict.
+constexpr AttentionMask attention_mask(const HstuConfig& c) {
+  return {.max_attn_len = c.max_attn_len, .min_full_attn_seq_len = c.min_full_attn_seq_len};
+}
 
 /// Throws ConfigError, naming the field, if the description is not a model.
 inline void validate(const HstuConfig& c) {
@@ -66,6 +75,13 @@ inline void validate(const HstuConfig& c) {
   positive("max_seq_len", c.max_seq_len, 1 << 22);
   positive("num_position_buckets", c.num_position_buckets, 1 << 20);
   positive("num_time_buckets", c.num_time_buckets, (1 << 16) - 1);
+  const auto no_mask_or = [](const char* name, std::int64_t value) {
+    check<ConfigError>(value >= 0 && value <= 1 << 22, "config: ", name, " must be in [0, ", 1 << 22, "], got ", value);
+  };
+  no_mask_or("max_attn_len", c.max_attn_len);
+  no_mask_or("min_full_attn_seq_len", c.min_full_attn_seq_len);
+  check<ConfigError>(c.min_full_attn_seq_len == 0 || c.max_attn_len > 0,
+                     "config: min_full_attn_seq_len needs a window, max_attn_len above 0");
   check<ConfigError>(c.dropout >= 0 && c.dropout < 1, "config: dropout must be in [0, 1), got ", c.dropout);
   check<ConfigError>(c.temperature > 0 && c.temperature < 1e6, "config: temperature must be positive, got ",
                      c.temperature);

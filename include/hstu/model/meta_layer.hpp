@@ -20,7 +20,7 @@ class MetaLayer {
   MetaLayer(const HstuConfig& c, Initializer& init)
       : heads_(c.num_heads), qk_width_(c.num_heads * c.dqk), v_width_(c.num_heads * c.dv),
         normalizer_(static_cast<double>(c.max_seq_len)), dropout_(c.dropout), eps_(c.layer_norm_eps),
-        concat_ua_(c.concat_ua) {
+        concat_ua_(c.concat_ua), mask_(attention_mask(c)) {
     uvqk_ = init.normal({c.d_model, 2 * v_width_ + 2 * qk_width_}, kTableStd);
     const std::int64_t o_width = v_width_ * (concat_ua_ ? 3 : 1);
     o_ = {init.xavier_uniform({c.d_model, o_width}), init.uniform_by_count({c.d_model}, o_width)};
@@ -42,7 +42,8 @@ class MetaLayer {
     const Tensor uvqk = matmul_silu(layer_norm(x, eps_), uvqk_);
     const std::int64_t first_q = 2 * v_width_, first_k = first_q + qk_width_;
     const Columns v(uvqk, v_width_, v_width_), q(uvqk, first_q, qk_width_), k(uvqk, first_k, qk_width_);
-    const Tensor attended = attend(q, k, v, {.num_heads = heads_, .alpha = 1.0, .normalizer = normalizer_});
+    const Tensor attended = attend(
+        q, k, v, {.num_heads = heads_, .alpha = 1.0, .normalizer = normalizer_, .mask = mask_});
     Tensor gated;
     if (concat_ua_) {
       const Tensor a = layer_norm(attended, eps_);
@@ -67,6 +68,7 @@ class MetaLayer {
   std::int64_t heads_, qk_width_, v_width_;
   double normalizer_, dropout_, eps_;
   bool concat_ua_;
+  AttentionMask mask_;
   Tensor uvqk_;
   Linear o_;
   BiasTables tables_;

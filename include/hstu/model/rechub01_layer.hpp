@@ -21,7 +21,8 @@ class Rechub01Layer {
  public:
   Rechub01Layer(const HstuConfig& c, Initializer& init)
       : heads_(c.num_heads), qk_width_(c.num_heads * c.dqk), v_width_(c.num_heads * c.dv),
-        alpha_(1.0 / std::sqrt(static_cast<double>(c.dqk))), dropout_(c.dropout) {
+        alpha_(1.0 / std::sqrt(static_cast<double>(c.dqk))), dropout_(c.dropout),
+        mask_(attention_mask(c)) {
     const std::int64_t D = c.d_model;
     proj1_ = {init.xavier_uniform({2 * qk_width_ + 2 * v_width_, D}), init.zeros({2 * qk_width_ + 2 * v_width_})};
     proj2_ = {init.xavier_uniform({D, v_width_}), init.zeros({D})};
@@ -50,7 +51,8 @@ class Rechub01Layer {
                                    .alpha = alpha_,
                                    .dropout = context.is_training ? dropout_ : 0.0,
                                    .stream = context.next_stream(),
-                                   .first_row = context.first_token};
+                                   .first_row = context.first_token,
+                                   .mask = mask_};
     const Tensor attended = attend(q, k, v, options);
     const Tensor middle = dropout(proj2_(sigmoid_gate(attended, u)), dropout_, context) + x;
     const Tensor inner = dropout(relu(ffn0_(norm2_(middle))), dropout_, context);
@@ -69,6 +71,7 @@ class Rechub01Layer {
  private:
   std::int64_t heads_, qk_width_, v_width_;
   double alpha_, dropout_;
+  AttentionMask mask_;
   Linear proj1_, proj2_, ffn0_, ffn3_;
   LayerNorm norm1_, norm2_;
 };

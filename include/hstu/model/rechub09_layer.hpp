@@ -20,7 +20,7 @@ class Rechub09Layer {
   Rechub09Layer(const HstuConfig& c, Initializer& init)
       : heads_(c.num_heads), qk_width_(c.num_heads * c.dqk), v_width_(c.num_heads * c.dv),
         alpha_(1.0 / std::sqrt(static_cast<double>(c.dqk))), normalizer_(static_cast<double>(c.max_seq_len)),
-        dropout_(c.dropout) {
+        dropout_(c.dropout), mask_(attention_mask(c)) {
     const std::int64_t D = c.d_model;
     norm_in_ = LayerNorm::make(D, init);
     proj1_ = {init.xavier_uniform({2 * qk_width_ + 2 * v_width_, D}), init.zeros({2 * qk_width_ + 2 * v_width_})};
@@ -49,7 +49,8 @@ class Rechub09Layer {
     const std::int64_t first_u = 2 * qk_width_, first_v = first_u + v_width_;
     const Columns q(qkuv, 0, qk_width_), k(qkuv, qk_width_, qk_width_);
     const Columns u(qkuv, first_u, v_width_), v(qkuv, first_v, v_width_);
-    const Tensor attended = attend(q, k, v, {.num_heads = heads_, .alpha = alpha_, .normalizer = normalizer_});
+    const Tensor attended = attend(
+        q, k, v, {.num_heads = heads_, .alpha = alpha_, .normalizer = normalizer_, .mask = mask_});
     const Tensor gated = norm_gate(attended, u, norm_attn_.weight, norm_attn_.bias, norm_attn_.eps);
     return proj2_(dropout(gated, dropout_, context));
   }
@@ -66,6 +67,7 @@ class Rechub09Layer {
  private:
   std::int64_t heads_, qk_width_, v_width_;
   double alpha_, normalizer_, dropout_;
+  AttentionMask mask_;
   LayerNorm norm_in_, norm_attn_;
   Linear proj1_, proj2_;
   BiasTables tables_;

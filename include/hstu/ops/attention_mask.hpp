@@ -60,4 +60,13 @@ struct SequenceMask {
   }
 };
 
+/// The first of the queries 0 … before − 1 of a history that sees other keys once the history has grown from `before` to
+/// `after` tokens, `before` if none: those that min_full_attn_seq_len no longer lifts over the window.
+constexpr std::int64_t first_changed_query(const AttentionMask& rule, std::int64_t before, std::int64_t after) {
+  if (rule.max_attn_len == 0 || rule.min_full_attn_seq_len == 0) return before;
+  const std::int64_t first_lifted = before - rule.min_full_attn_seq_len;
+  const std::int64_t first = first_lifted > rule.max_attn_len ? first_lifted : rule.max_attn_len + 1;
+  return first < before && first < after - rule.min_full_attn_seq_len ? first : before;
+}
+
 }  // namespace hstu

@@ -10,15 +10,16 @@ namespace hstu {
 /// Rows of one history to be computed, behind `num_cached` rows that are.
 struct NewRows {
   JaggedBatch batch;             ///< one user: the rows; positions count on from the cached ones
-  bool are_candidates = false;   ///< each sees the cached rows and itself; else they follow one another
+  bool are_candidates = false;   ///< each is a target behind the cached rows; else they follow one another
   std::int64_t num_cached = 0;
-  std::span<const std::int64_t> times_s;  ///< of the cached rows and, unless they are candidates, of the new ones
+  std::span<const std::int64_t> times_s;  ///< of the whole history: cached rows, new ones, those still to be computed
 };
 
 /// The model with its tables laid out for serving.  Only read after construction: threads may share it.
 ///
 /// A row depends on the rows before it, its item, its position, its time, and the time of the next event (time bias of
-/// query time, age embedding).  So a cached row stays right as long as the next event is the one assumed.
+/// query time, age embedding); with min_full_attn_seq_len also on the length of the history.  So a cached row stays right
+/// as long as the next event is the one assumed and first_changed_query() does not come before it.
 class CachedModel {
  public:
   /// `model` must outlive this.  Throws ConfigError for pages of other than 32 or 64 positions.
@@ -111,14 +112,14 @@ class CachedModel {
     const bool asks_query_time = model_.config().time_bias == TimeBias::query_time;
     const auto own_times = rows.batch.times_s.values<std::int64_t>();
     const auto query_times = asks_query_time ? rows.batch.query_times_s.values<std::int64_t>() : own_times;
+    const SequenceMask mask{attention_mask(model_.config()), std::ssize(rows.times_s) + rows.are_candidates,
+                            rows.are_candidates};
     std::vector<CachedQuery> queries;
     std::int64_t bias_rows = 0;
     for (std::size_t i = 0; i < own_times.size(); ++i) {
-      CachedQuery query{.place = rows.num_cached, .keys = {0, rows.num_cached}, .sees_itself = rows.are_candidates};
-      if (!rows.are_candidates) {
-        query.place += static_cast<std::int64_t>(i);
-        query.keys.last = query.place + 1;
-      }
+      CachedQuery query{.place = rows.num_cached, .sees_itself = rows.are_candidates};
+      if (!rows.are_candidates) query.place += static_cast<std::int64_t>(i);
+      query.keys = mask.keys_of(query.place);
       const bool is_new = i == 0 || query.place != queries[i - 1].place || query_times[i] != query_times[i - 1];
       query.bias_row = (bias_rows += is_new) - 1;
       if (borders != nullptr) {

@@ -37,14 +37,14 @@ class HistoryCache {
   }
   HistoryCache(const HistoryCache& other)
       : model_(other.model_), pool_(other.pool_), limits_(other.limits_), items_(other.items_),
-        times_s_(other.times_s_), pages_(other.pages_), ready_(other.ready_), asked_at_s_(other.asked_at_s_),
-        last_hidden_(other.last_hidden_) {
+        times_s_(other.times_s_), pages_(other.pages_), ready_(other.ready_),
+        ready_for_(other.ready_for_), asked_at_s_(other.asked_at_s_), last_hidden_(other.last_hidden_) {
     for (const PagePool::PageId page : pages_) pool_->share(page);
   }
   HistoryCache(HistoryCache&& other) noexcept
       : model_(other.model_), pool_(other.pool_), limits_(other.limits_), items_(std::move(other.items_)),
         times_s_(std::move(other.times_s_)), pages_(std::exchange(other.pages_, {})),
-        ready_(std::exchange(other.ready_, 0)), asked_at_s_(other.asked_at_s_),
+        ready_(std::exchange(other.ready_, 0)), ready_for_(other.ready_for_), asked_at_s_(other.asked_at_s_),
         last_hidden_(std::move(other.last_hidden_)) {}
   HistoryCache& operator=(HistoryCache other) noexcept {
     std::swap(model_, other.model_);
@@ -54,6 +54,7 @@ class HistoryCache {
     std::swap(times_s_, other.times_s_);
     std::swap(pages_, other.pages_);
     std::swap(ready_, other.ready_);
+    std::swap(ready_for_, other.ready_for_);
     std::swap(asked_at_s_, other.asked_at_s_);
     std::swap(last_hidden_, other.last_hidden_);
     return *this;
@@ -90,6 +91,7 @@ class HistoryCache {
     const std::int64_t first = first_stale_row(query_time_s);
     if (first == size()) return last_hidden_;
     ready_ = first;
+    ready_for_ = size();
     make_room(first);
     for (std::int64_t begin = first; begin < size(); begin += kRows) {
       const std::int64_t end = std::min(begin + kRows, size());
@@ -113,7 +115,7 @@ class HistoryCache {
   Tensor scores(std::int64_t query_time_s) { return model_->scores()(hidden(query_time_s)); }
 
   /// Hidden states [m, D] of candidates as if each alone were the next event, at `time_s`: what M-FALCON does, m
-  /// targets in micro-batches against one cached history.  Zhai et al. 2024, section 4.3.
+  /// targets (AttentionMask) in micro-batches against one cached history.  Zhai et al. 2024, section 4.3.
   /// Throws as hidden() and append() do, DataError if the history fills max_seq_len.
   Tensor candidate_states(std::span<const std::int32_t> candidates, std::int64_t time_s) {
     for (const std::int32_t item : candidates) check_item(item);
@@ -159,8 +161,12 @@ class HistoryCache {
     times_s_.erase(times_s_.begin(), times_s_.begin() + surplus);
     drop_pages();
   }
-  /// The last computed row is stale if it was computed for a next event at another time.
+  /// Rows are stale from the first whose mask has changed; the last computed row also if it was computed for a next
+  /// event at another time.
   std::int64_t first_stale_row(std::int64_t query_time_s) const {
+    const AttentionMask mask = attention_mask(model_->model().config());
+    const std::int64_t changed = first_changed_query(mask, ready_for_, size());
+    if (changed < ready_) return changed;
     if (ready_ == 0 || !model_->looks_ahead()) return ready_;
     const std::int64_t next_s = ready_ < size() ? times_s_[static_cast<std::size_t>(ready_)] : query_time_s;
     return next_s == asked_at_s_ ? ready_ : ready_ - 1;
@@ -198,6 +204,7 @@ class HistoryCache {
   std::vector<std::int64_t> times_s_;
   std::vector<PagePool::PageId> pages_;
   std::int64_t ready_ = 0;       // rows whose keys and values lie in the pages
+  std::int64_t ready_for_ = 0;   // number of events under whose mask they were computed
   std::int64_t asked_at_s_ = 0;  // time of the next event for which row ready_ − 1 was computed
   Tensor last_hidden_;           // of row ready_ − 1
   std::int64_t computed_rows_ = 0;

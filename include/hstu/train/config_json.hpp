@@ -80,6 +80,8 @@ void visit_fields(ConfigType& c, const Visit& visit) {
   visit("time_function", c.model.time_function);
   visit("time_unit", c.model.time_unit);
   visit("time_divisor", c.model.time_divisor);
+  visit("max_attn_len", c.model.max_attn_len);
+  visit("min_full_attn_seq_len", c.model.min_full_attn_seq_len);
   visit("use_time_embedding", c.model.use_time_embedding);
   visit("scale_input_embedding", c.model.scale_input_embedding);
   visit("concat_ua", c.model.concat_ua);
