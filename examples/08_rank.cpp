@@ -91,17 +91,12 @@ int rank(int argc, char** argv) {
                           sequences->vocabulary.first_id(), settings.ranking.item_features);
   }
   RankingTrainer trainer(settings, make_ranking_data(sequences, settings.ranking, std::move(users), std::move(items)));
-  std::vector<std::vector<Prediction>> best;  // of the epoch whose sum of validation errors is least
+  TaskPredictions best;  // of the epoch whose sum of validation errors is least
   double least = std::numeric_limits<double>::infinity();
   const std::vector<Task>& tasks = settings.ranking.tasks;
   for (std::int64_t epoch = 1; epoch <= settings.hstu.train.epochs; ++epoch) {
-    const double loss = trainer.train_one_epoch();
-    const auto validated = trainer.predict(false);
-    double error = 0.0;
-    for (std::size_t k = 0; k < tasks.size(); ++k) {
-      error += tasks[k].kind == TaskKind::binary ? binary_metrics(validated[k]).normalized_entropy
-                                                 : 1.0 - regression_metrics(validated[k]).explained;
-    }
+    const double loss = trainer.train_one_epoch().value();
+    const double error = ranking_error(tasks, trainer.predict(false));
     std::printf("epoch %lld  loss %.4f  validation error %.4f\n", static_cast<long long>(epoch), loss, error);
     std::fflush(stdout);
     if (error >= least) continue;

@@ -23,6 +23,7 @@ int evaluate(Arguments arguments);
 int recommend(Arguments arguments);
 int generate(Arguments arguments);
 int serve(Arguments arguments);
+int rank(Arguments arguments);
 int inspect(Arguments arguments);
 
 /// Lines of `hstu --version`.

@@ -27,6 +27,30 @@ inline History history_of_user(const Options& options, const Sequences& sequence
   return {{items.begin(), items.begin() + count}, {times.begin(), times.begin() + count}, at};
 }
 
+/// Items by their names.
+inline std::vector<std::int32_t> items_called(const std::string& option, const std::vector<std::string>& names,
+                                              const Sequences& sequences) {
+  std::vector<std::int32_t> items;
+  for (const std::string& name : names) {
+    const auto item = sequences.vocabulary.find(name);
+    check<DataError>(item.has_value(), option, ": expected ids of the ", sequences.vocabulary.num_names(),
+                     " known items, got ", quote_text(name));
+    items.push_back(*item);
+  }
+  return items;
+}
+
+/// "a|b|c" in parts.
+inline std::vector<std::string> split_ids(const std::string& text) {
+  std::vector<std::string> names;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find('|', begin), text.size());
+    names.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return names;
+}
+
 inline nlohmann::json describe_item(const Sequences& sequences, std::int32_t item) {
   nlohmann::json json = {{"item", sequences.vocabulary.decode(item)}};
   if (!sequences.titles.empty()) json["title"] = sequences.title_of(item);

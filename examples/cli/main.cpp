@@ -16,13 +16,14 @@ struct Verb {
   std::string_view summary;
 };
 
-constexpr std::array<Verb, 7> kVerbs = {{
+constexpr std::array<Verb, 8> kVerbs = {{
     {"prepare", prepare, "ratings file -> prepared data, with a report"},
     {"train", train, "prepared data -> a run: log, checkpoint, metrics"},
     {"evaluate", evaluate, "ranking metrics of a run, or of a baseline"},
     {"recommend", recommend, "ranked items for a user or a history"},
     {"generate", generate, "the next N items of a user: beam search or sampling"},
     {"serve", serve, "recommendations line by line, histories cached in between"},
+    {"rank", rank, "what users do with items: a model of several tasks, candidates scored"},
     {"inspect", inspect, "what is in a file or folder that this program wrote"},
 }};
 

@@ -29,20 +29,10 @@ inline History described_history(const Options& options, const Sequences& sequen
   options.refuse("at", "needs --user: other histories have no times");
   std::vector<std::string> names = options.all("item");
   if (options.has("history")) {
-    const std::string text = options.required_text("history");
-    for (std::size_t begin = 0; begin <= text.size();) {
-      const std::size_t end = std::min(text.find('|', begin), text.size());
-      names.push_back(text.substr(begin, end - begin));
-      begin = end + 1;
-    }
+    for (std::string& name : split_ids(options.required_text("history"))) names.push_back(std::move(name));
   }
   History history;
-  for (const std::string& name : names) {
-    const auto item = sequences.vocabulary.find(name);
-    check<DataError>(item.has_value(), "history: expected ids of the ", sequences.vocabulary.num_names(),
-                     " known items, got ", quote_text(name));
-    history.items.push_back(*item);
-  }
+  history.items = items_called("history", names, sequences);
   history.timestamps_s.assign(history.items.size(), 0);
   return history;
 }

@@ -1,30 +1,14 @@
 // SPDX-License-Identifier: MIT
 // hstu train: prepared data and a configuration -> a run folder, and its metrics on the test split.
-#include <signal.h>
-
 #include <hstu/train/presets.hpp>
 
 #include "compute.hpp"
 #include "metrics.hpp"
 #include "progress.hpp"
+#include "training.hpp"
 
 namespace hstu::cli {
 namespace train_detail {
-
-inline volatile std::sig_atomic_t received_signal = 0;
-
-/// The first SIGINT or SIGTERM asks for a stop after the current step; the second, of either, ends the process as usual.
-inline void catch_signals() {
-  struct sigaction action {};
-  action.sa_handler = [](int number) {
-    received_signal = number;
-    ::signal(SIGINT, SIG_DFL);
-    ::signal(SIGTERM, SIG_DFL);
-  };
-  action.sa_flags = SA_RESTART;
-  ::sigaction(SIGINT, &action, nullptr);
-  ::sigaction(SIGTERM, &action, nullptr);
-}
 
 inline Options parse(Arguments arguments) {
   std::string presets;
@@ -53,21 +37,12 @@ inline Options parse(Arguments arguments) {
 inline Config make_config(const Options& options, const std::filesystem::path& out, bool is_started) {
   Config config = options.has("preset") || !is_started ? make_preset(options.required_text("preset"))
                                                        : load_run_config(out);
-  if (options.has("config")) {
-    constexpr std::uint64_t kMaxBytes = 1 << 20;
-    const std::string file = options.required_text("config");
-    try {
-      update_from_json(config, parse_json<ConfigError>(read_file(file, kMaxBytes), file), file);
-    } catch (const IoError& error) {
-      throw UsageError(concat("--config: ", error.what()));
-    }
-  }
+  with_config_file(options, [&](const nlohmann::json& json, const std::string& file) {
+    update_from_json(config, json, file);
+  });
   for (const std::string& assignment : options.all("set")) set_field(config, assignment);
   config.train.epochs = options.integer("epochs", config.train.epochs, 1, 1'000'000'000);
-  if (options.has("seed")) {
-    config.train.seed =
-        static_cast<std::uint64_t>(options.integer("seed", 0, 0, std::numeric_limits<std::int64_t>::max()));
-  }
+  config.train.seed = seed_of(options, config.train.seed);
   return config;
 }
 

@@ -55,10 +55,11 @@
 #include <hstu/metrics/prediction.hpp>
 // train: presets, trainer, run folders
 #include <hstu/train/presets.hpp>
-#include <hstu/train/ranking_trainer.hpp>
+#include <hstu/train/ranking_run.hpp>
 #include <hstu/train/run.hpp>
 // recommend: ranked items for one history, cached histories of many users, sequences of next items
 #include <hstu/recommend/baselines.hpp>
 #include <hstu/recommend/evaluate_generation.hpp>
+#include <hstu/recommend/rank_candidates.hpp>
 #include <hstu/recommend/recommender.hpp>
 #include <hstu/recommend/server.hpp>

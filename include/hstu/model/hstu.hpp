@@ -91,14 +91,17 @@ class HstuModel {
   }
 
   /// The same for tokens that are no items: `tokens` [T, D] stands in place of their (scaled) item embeddings, and
-  /// batch.items does not count.
-  Tensor hidden_of(const Tensor& tokens, const JaggedBatch& batch, ForwardContext& context) const {
-    check_batch(batch);
+  /// batch.items does not count.  num_targets, int64 [B] or undefined: so many tokens at the end of each user are targets
+  /// (AttentionMask); they take one place of max_seq_len together.
+  Tensor hidden_of(const Tensor& tokens, const JaggedBatch& batch, ForwardContext& context,
+                   const Tensor& num_targets = {}) const {
+    check_batch(batch, num_targets);
     detail::check_shape("hstu", "tokens", tokens, Shape{batch.tokens(), config_.d_model}, dtype());
     const RelativeBias bias = lookup_.of(batch);
     return through_layers(dropout(with_places(tokens, batch), config_.dropout, context), context,
                           [&](std::size_t layer, const Columns& q, const Columns& k, const Columns& v,
-                              const AttentionOptions& options) {
+                              AttentionOptions options) {
+      options.num_targets = num_targets;
       return hstu_attention(q, k, v, batch.offsets, tables_of(layer).in(bias), options);
     });
   }
@@ -141,7 +144,7 @@ class HstuModel {
   Tensor scores(const Tensor& hidden_states) const { return scorer()(hidden_states); }
 
   /// Throws ShapeError for a batch whose columns do not fit, DataError for a sequence or position beyond max_seq_len.
-  void check_batch(const JaggedBatch& batch) const {
+  void check_batch(const JaggedBatch& batch, const Tensor& num_targets = {}) const {
     const auto offsets = batch.offsets.values<std::int64_t>();
     check<ShapeError>(!offsets.empty() && offsets.front() == 0 && offsets.back() == batch.tokens() &&
                           std::ranges::is_sorted(offsets),
@@ -149,8 +152,13 @@ class HstuModel {
     check<ShapeError>(batch.positions.numel() == batch.tokens() && batch.ages_s.numel() == batch.tokens(),
                       "hstu: a batch of ", batch.tokens(), " tokens has ", batch.positions.numel(), " positions and ",
                       batch.ages_s.numel(), " ages");
+    check<ShapeError>(!num_targets.defined() || (num_targets.dtype() == DType::int64 &&
+                                                 num_targets.shape() == Shape{std::ssize(offsets) - 1}),
+                      "hstu: num_targets must be int64 [", offsets.size() - 1, "], got ", num_targets.dtype(),
+                      num_targets.shape());
     for (std::size_t b = 0; b + 1 < offsets.size(); ++b) {
-      const std::int64_t length = offsets[b + 1] - offsets[b];
+      const std::int64_t targets = num_targets.defined() ? num_targets.values<std::int64_t>()[b] : 0;
+      const std::int64_t length = offsets[b + 1] - offsets[b] - std::max<std::int64_t>(0, targets - 1);
       check<DataError>(length <= config_.max_seq_len, "hstu: sequence too long: user ", b, " of the batch has ", length,
                        " tokens, the model has max_seq_len ", config_.max_seq_len);
     }

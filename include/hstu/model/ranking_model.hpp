@@ -62,7 +62,8 @@ class FeatureEmbedding {
 ///   → HSTU layers → h [N, D] at the predicting tokens
 ///   → [LN(h), c, LN(h) ⊙ c] with c the candidate's embedding → SiLU layer → output per task, [N, K].
 /// Source of the design: Meta's generative-recommenders, DlrmHSTU: user times item embedding before a multi-task head.
-/// Meta's candidates are targets of one shared history; here every event of a causal pass is a candidate in its place.
+/// Meta's candidates are targets of one shared history; in training every event of a causal pass is a candidate in its
+/// place.
 class RankingModel {
  public:
   /// config.num_items is that of the data.  Output biases start at what predicts the mean labels of `prior_labels`,
@@ -97,14 +98,19 @@ class RankingModel {
   /// Outputs [N, K] for the predicted events: log-odds of binary tasks, numbers of the others.
   Tensor operator()(const RankingBatch& batch, const RankingData& data, ForwardContext& context) const {
     std::vector<Tensor> parts;
-    if (ranking_.input == ActionInput::interleaved) parts.push_back(embed_items(batch.item_events, data));
-    parts.push_back(embed_items(batch.action_events, data) + embed_actions(batch.action_events, data));
+    if (ranking_.input == ActionInput::interleaved) parts.push_back(embed_items(batch.items, data));
+    parts.push_back(embed_items(items_of(batch.action_events, data), data) + embed_actions(batch.action_events, data));
     if (!users_.empty()) parts.push_back(embed_context(batch.users, data));
     const Tensor tokens = gather_rows(concat_rows(parts), batch.order);
-    const Tensor hidden = hstu_.hidden_of(tokens, batch.sequence, context);
+    const Tensor hidden = hstu_.hidden_of(tokens, batch.sequence, context, batch.num_targets);
     const Tensor h = layer_norm(gather_rows(hidden, batch.predicted_at), config().layer_norm_eps);
-    const Tensor c = embed_items(batch.predicted_events, data);
+    const Tensor c = embed_items(batch.predicted_items, data);
     return output_(linear_silu(concat_columns({h, c, h * c}), hidden_.weight, hidden_.bias));
+  }
+
+  /// What an output of task k says: a probability of binary tasks, else itself.
+  double predicted(std::size_t k, double output) const {
+    return ranking_.tasks.at(k).kind == TaskKind::binary ? 1.0 / (1.0 + std::exp(-output)) : output;
   }
 
   /// Σ over predicted events and tasks of the weighted losses.
@@ -138,11 +144,14 @@ class RankingModel {
   Tensor scaled(const Tensor& x) const {
     return config().scale_input_embedding ? scale(x, hstu_.embedding_scale()) : x;
   }
-  Tensor embed_items(std::span<const std::int64_t> events, const RankingData& data) const {
-    std::vector<std::int64_t> rows;
-    for (const std::int64_t event : events) rows.push_back(data.sequences->items[static_cast<std::size_t>(event)]);
-    Tensor x = embedding(hstu_.item_table(), Tensor::from(rows), 0);
-    for (std::size_t f = 0; f < items_.size(); ++f) x = x + items_[f](data.items[f], rows);
+  static std::vector<std::int64_t> items_of(std::span<const std::int64_t> events, const RankingData& data) {
+    std::vector<std::int64_t> items;
+    for (const std::int64_t event : events) items.push_back(data.sequences->items[static_cast<std::size_t>(event)]);
+    return items;
+  }
+  Tensor embed_items(const std::vector<std::int64_t>& items, const RankingData& data) const {
+    Tensor x = embedding(hstu_.item_table(), Tensor::from(items), 0);
+    for (std::size_t f = 0; f < items_.size(); ++f) x = x + items_[f](data.items[f], items);
     return scaled(x);
   }
   Tensor embed_actions(std::span<const std::int64_t> events, const RankingData& data) const {

@@ -43,6 +43,15 @@ struct AttentionOperands {
     for (std::size_t b = 0; b + 1 < bounds.size(); ++b) result = std::max(result, bounds[b + 1] - bounds[b]);
     return result;
   }
+  /// Distances that occur between places; targets stand at one place.
+  std::int64_t distances() const {
+    std::int64_t result = 0;
+    for (std::size_t b = 0; b + 1 < static_cast<std::size_t>(offsets.numel()); ++b) {
+      const SequenceMask mask = mask_of(b);
+      result = std::max(result, mask.place(mask.length - 1) + 1);
+    }
+    return result;
+  }
   SequenceMask mask_of(std::size_t user) const {
     const auto bounds = offsets.values<std::int64_t>();
     return {options.mask, bounds[user + 1] - bounds[user],

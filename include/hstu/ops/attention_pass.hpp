@@ -19,7 +19,7 @@ class AttentionPass {
  public:
   explicit AttentionPass(const AttentionOperands& operands)
       : o_(operands), options_(operands.options), H_(options_.num_heads), dqk_(o_.q.width / H_), dv_(o_.v.width / H_),
-        qk_rows_(whole_packs(dqk_)), v_rows_(whole_packs(dv_)), longest_(o_.longest()),
+        qk_rows_(whole_packs(dqk_)), v_rows_(whole_packs(dv_)), longest_(o_.distances()),
         bias_(o_.bias, H_, longest_), bias_heads_(bias_heads(o_.bias, H_)), has_bias_(has_bias(o_.bias)) {}
 
   /// y [T, H·Dv]; lse [T, H] receives log Σ exp of the scores (softmax only).

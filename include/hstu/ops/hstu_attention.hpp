@@ -65,7 +65,7 @@ inline void check_attention(const AttentionOperands& o) {
                     "hstu_attention: offsets must ascend from 0 to T = ", q.rows(), ", got ", bounds.front(), " to ",
                     bounds.back());
   check_mask(options.mask, options.num_targets, bounds);
-  check_bias(o.bias, q.dtype(), H, offsets, o.longest(), options.mask.contextual_seq_len);
+  check_bias(o.bias, q.dtype(), H, offsets, o.longest(), o.distances(), options.mask.contextual_seq_len);
   if (options.attn_scale.defined()) check_scale(options.attn_scale, options.kind, q.rows(), q.dtype());
 }
 

@@ -23,9 +23,9 @@ namespace detail {
 
 inline std::int64_t table_heads(const Tensor& table) { return table.rank() == 1 ? 1 : table.size(1); }
 
-/// Throws unless the parts of the bias fit `num_heads` and the histories.
+/// Throws unless the parts of the bias fit `num_heads` and the histories, in which `distances` occur.
 inline void check_bias(const RelativeBias& bias, DType dtype, std::int64_t num_heads, const Tensor& offsets,
-                       std::int64_t longest, std::int64_t contextual_seq_len) {
+                       std::int64_t longest, std::int64_t distances, std::int64_t contextual_seq_len) {
   const auto check_table = [&](const char* name, const Tensor& table) {
     check<ShapeError>(table.dtype() == dtype && (table.rank() == 1 || (table.rank() == 2 && table.size(1) == num_heads)),
                       "hstu_attention: ", name, " must be ", dtype, " [rows] or [rows, ", num_heads, "], got ",
@@ -33,10 +33,10 @@ inline void check_bias(const RelativeBias& bias, DType dtype, std::int64_t num_h
   };
   if (bias.position_table.defined()) {
     check_table("position_table", bias.position_table);
-    check<ShapeError>(bias.position_rows != nullptr && std::ssize(*bias.position_rows) >= longest,
+    check<ShapeError>(bias.position_rows != nullptr && std::ssize(*bias.position_rows) >= distances,
                       "hstu_attention: the position bias knows ", bias.position_rows ? bias.position_rows->size() : 0,
-                      " distances, the longest sequence has ", longest);
-    for (std::int64_t d = 0; d < longest; ++d) {
+                      " distances, the longest sequence has ", distances);
+    for (std::int64_t d = 0; d < distances; ++d) {
       const std::int32_t row = (*bias.position_rows)[static_cast<std::size_t>(d)];
       check<ShapeError>(row >= 0 && row < bias.position_table.size(0), "hstu_attention: distance ", d, " has row ", row,
                         " of a position table with ", bias.position_table.size(0));

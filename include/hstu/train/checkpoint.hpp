@@ -19,6 +19,7 @@
 #include <hstu/io/checksum.hpp>
 #include <hstu/io/json.hpp>
 #include <hstu/io/safetensors.hpp>
+#include <hstu/nn/module.hpp>
 
 namespace hstu {
 
@@ -163,6 +164,24 @@ inline Checkpoint load_checkpoint(const std::filesystem::path& folder, Checkpoin
   check<CheckpointError>(optimizer_found == optimizer_checksum, optimizer_path.string(),
                          ": damaged: expected checksum '", optimizer_checksum, "', got '", optimizer_found, "'");
   return checkpoint;
+}
+
+/// Copies `file`'s tensors into parameters of the same names.  Throws CheckpointError, with the parameters unchanged,
+/// if a name is missing or unknown or a shape or dtype differs.
+inline void load_weights(const ParameterList& parameters, const TensorFile& file) {
+  check<CheckpointError>(file.tensors.size() == parameters.size(), "weights: the model has ", parameters.size(),
+                         " parameters, the file ", file.tensors.size());
+  for (const auto& [name, value] : parameters) {
+    const auto found = file.tensors.find(name);
+    check<CheckpointError>(found != file.tensors.end(), "weights: the file has no parameter ", name);
+    check<CheckpointError>(found->second.shape() == value.shape() && found->second.dtype() == value.dtype(),
+                           "weights: ", name, " must be ", value.dtype(), value.shape(), ", the file has ",
+                           found->second.dtype(), found->second.shape());
+  }
+  for (const auto& [name, value] : parameters) {
+    Tensor destination = value;
+    destination.copy_from(file.tensors.at(name));
+  }
 }
 
 }  // namespace hstu

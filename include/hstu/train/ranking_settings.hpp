@@ -97,7 +97,36 @@ inline Task task_from_json(const nlohmann::json& object, const std::string& orig
   return task;
 }
 
+inline nlohmann::json features_to_json(const std::vector<FeatureSpec>& specs) {
+  nlohmann::json object = nlohmann::json::object();
+  for (const FeatureSpec& spec : specs) {
+    check<ConfigError>(!object.contains(spec.name), "ranking: the feature ", quote_text(spec.name), " is named twice");
+    object[spec.name] = field_to_json(spec.kind);
+  }
+  return object;
+}
+
 }  // namespace detail
+
+/// What update_from_json() reads.  Throws ConfigError if a feature is named twice.
+inline nlohmann::json to_json(const RankingSettings& s) {
+  nlohmann::json tasks = nlohmann::json::array();
+  for (const Task& task : s.ranking.tasks) {
+    tasks.push_back({{"name", task.name},
+                     {"column", task.column},
+                     {"kind", detail::field_to_json(task.kind)},
+                     {"threshold", task.threshold},
+                     {"weight", task.weight}});
+  }
+  return {{"input", detail::field_to_json(s.ranking.input)},
+          {"actions", detail::features_to_json(s.ranking.actions)},
+          {"item_features", detail::features_to_json(s.ranking.item_features)},
+          {"user_features", detail::features_to_json(s.ranking.user_features)},
+          {"tasks", std::move(tasks)},
+          {"head_width", s.ranking.head_width},
+          {"held_out", s.held_out},
+          {"hstu", to_json(s.hstu)}};
+}
 
 /// Changes what `object` names: input, actions, item_features, user_features, tasks, head_width, held_out, and under
 /// "hstu" the fields of a Config.  Throws ConfigError "origin: …" for anything else; `settings` is then unchanged.

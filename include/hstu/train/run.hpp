@@ -8,12 +8,10 @@
 //   RUN/best/           weights of the best validated epoch; only if the configuration validates
 #pragma once
 #include <charconv>
-#include <filesystem>
 #include <functional>
 
-#include <hstu/data/prepared.hpp>
-#include <hstu/io/folder_lock.hpp>
 #include <hstu/io/jsonl_log.hpp>
+#include <hstu/train/run_folder.hpp>
 #include <hstu/train/trainer.hpp>
 
 namespace hstu {
@@ -46,19 +44,6 @@ inline nlohmann::json metrics_json(const Evaluation& evaluation) {
 
 namespace detail {
 
-inline std::filesystem::path config_path(const std::filesystem::path& run) { return run / "config.json"; }
-inline std::filesystem::path metrics_path(const std::filesystem::path& run) { return run / "metrics.jsonl"; }
-
-/// CRC-64 over all weights in the order of the parameters: equal numbers mean equal models, bit for bit.
-inline std::string weights_checksum(const HstuModel& model) {
-  std::uint64_t crc = 0;
-  for (const NamedParameter& p : model.parameters()) {
-    dispatch_floating("checksum", p.value.dtype(),
-                      [&]<class Scalar>(Scalar) { crc = crc64(std::as_bytes(p.value.values<Scalar>()), crc); });
-  }
-  return hex_digits(crc);
-}
-
 /// Throws ConfigError naming the first field other than epochs, patience and test_every that differs.
 inline void check_same_run(const Config& now, const Config& before, const std::string& origin) {
   const nlohmann::json a = to_json(now), b = to_json(before);
@@ -76,16 +61,6 @@ inline void check_config_of(const TensorFile& weights, const Config& config, con
   Config saved;
   update_from_json(saved, parse_json<ConfigError>(entry->second, origin), origin);
   check_same_run(config, saved, origin);
-}
-
-/// Throws ConfigError unless both hold the same events of the same users and items.
-inline void check_same_data(const Sequences& now, const Sequences& before) {
-  check<ConfigError>(now.offsets == before.offsets && now.items == before.items &&
-                         now.timestamps_s == before.timestamps_s && now.users == before.users &&
-                         now.vocabulary == before.vocabulary,
-                     "resume: the run was trained on other data (", before.num_users(), " users, ",
-                     before.num_events(), " events), now it is ", now.source, " (", now.num_users(), " users, ",
-                     now.num_events(), " events)");
 }
 
 /// The metric that validation follows, larger is better.
@@ -155,13 +130,8 @@ inline FitResult fit(const std::filesystem::path& run, const Config& config,
   const TrainConfig& train = trainer.config().train;
   const std::filesystem::path last = run / "last", best = run / "best";
   detail::FitState fit_state;
-  std::error_code error;
-  std::filesystem::create_directories(run, error);
-  if (error) detail::throw_io_error(run, "create_directories", error.value());
-  const FolderLock lock(run);
-  const bool is_started = std::filesystem::exists(detail::config_path(run));
-  check<ConfigError>(!is_started || options.resume, run.string(), ": holds a run already; resume it or choose another");
-  if (is_started) {
+  const detail::RunFolder folder(run, options.resume);
+  if (folder.is_started()) {
     detail::check_same_run(trainer.config(), load_run_config(run), "resume");
     detail::check_same_data(*sequences, load_sequences(run / "data"));
     if (has_checkpoint(last)) {

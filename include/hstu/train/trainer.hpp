@@ -166,24 +166,6 @@ class Trainer {
   double seconds_ = 0.0;             // in steps of the current epoch
 };
 
-/// Copies `file`'s tensors into parameters of the same names.  Throws CheckpointError, with the parameters unchanged,
-/// if a name is missing or unknown or a shape or dtype differs.
-inline void load_weights(const ParameterList& parameters, const TensorFile& file) {
-  check<CheckpointError>(file.tensors.size() == parameters.size(), "weights: the model has ", parameters.size(),
-                         " parameters, the file ", file.tensors.size());
-  for (const auto& [name, value] : parameters) {
-    const auto found = file.tensors.find(name);
-    check<CheckpointError>(found != file.tensors.end(), "weights: the file has no parameter ", name);
-    check<CheckpointError>(found->second.shape() == value.shape() && found->second.dtype() == value.dtype(),
-                           "weights: ", name, " must be ", value.dtype(), value.shape(), ", the file has ",
-                           found->second.dtype(), found->second.shape());
-  }
-  for (const auto& [name, value] : parameters) {
-    Tensor destination = value;
-    destination.copy_from(file.tensors.at(name));
-  }
-}
-
 inline void Trainer::restore(const Checkpoint& saved) {
   const auto number = [&](const char* key) { return required<std::int64_t, CheckpointError>(saved.state, key, "state"); };
   const std::int64_t epoch = number("epoch"), batch = number("batch"), step = number("step");
