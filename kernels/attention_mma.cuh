@@ -106,8 +106,11 @@ HSTU_DEVICE std::uint32_t kept_weights(const MmaOperands& p, int head, const Pla
   return kept;
 }
 
-/// name_32 to name_256 for heads of up to so many columns, of both kinds.
+/// name_16 to name_256 for heads of up to so many columns, of both kinds.
 #define HSTU_MMA_KERNELS(name, body, Operands)                                   \
+  HSTU_KERNEL(kThreads) name##_silu_16(const __grid_constant__ Operands o) {     \
+    body<16, false>(o);                                                          \
+  }                                                                              \
   HSTU_KERNEL(kThreads) name##_silu_32(const __grid_constant__ Operands o) {     \
     body<32, false>(o);                                                          \
   }                                                                              \
@@ -119,6 +122,9 @@ HSTU_DEVICE std::uint32_t kept_weights(const MmaOperands& p, int head, const Pla
   }                                                                              \
   HSTU_KERNEL(kThreads) name##_silu_256(const __grid_constant__ Operands o) {    \
     body<256, false>(o);                                                         \
+  }                                                                              \
+  HSTU_KERNEL(kThreads) name##_softmax_16(const __grid_constant__ Operands o) {  \
+    body<16, true>(o);                                                           \
   }                                                                              \
   HSTU_KERNEL(kThreads) name##_softmax_32(const __grid_constant__ Operands o) {  \
     body<32, true>(o);                                                           \

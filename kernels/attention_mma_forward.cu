@@ -15,6 +15,7 @@ struct ForwardPass {
   const AttentionForward<Bfloat16>& o;
   const MmaOperands& p;
   const int head, first, row;              // head, first query of the block, first of the warp
+  float* const scratch;                    // the warp's rows of q_tile, once it has read them for the last time
   std::uint32_t q_tile, k_tiles, v_tiles;  // shared memory: [1], [2], [2]
   ScoreTables<kSoftmax> tables;
   std::uint32_t by_rows, by_columns;
@@ -28,6 +29,7 @@ struct ForwardPass {
         head(static_cast<int>(blockIdx.y)),
         first(o.tiles[blockIdx.x]),
         row(first + 16 * warp_id()),
+        scratch(reinterpret_cast<float*>(shared + warp_id() * (Plan::kRowTileBytes / kWarps))),
         q_tile(shared_address(shared)),
         k_tiles(q_tile + Plan::kRowTileBytes),
         v_tiles(k_tiles + 2 * Plan::kTileBytes),
@@ -204,7 +206,9 @@ struct ForwardPass {
         }
       }
     }
-    store_rows(sums, factor, o.y + head * p.dv, o.y_stride, row, p.tokens, 0, p.dv);
+    store_rows(sums, factor, scratch, p.dv, [&](int r) {
+      return row + r < p.tokens ? o.y + (row + r) * o.y_stride + head * p.dv : nullptr;
+    });
   }
 };
 

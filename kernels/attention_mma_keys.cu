@@ -19,6 +19,7 @@ struct KeyPass {
   const AttentionBackward<Bfloat16>& o;
   const MmaOperands& p;
   const int head, slice, first, row;                // first key of the block, first of the warp
+  float *const k_scratch, *const v_scratch;         // the warp's rows of k_tile and v_tile, at the end
   std::uint32_t k_tile, v_tile, q_tiles, dy_tiles;  // shared memory: [1], [1], [kStages], [kStages]
   ScoreTables<kSoftmax> tables;
   float2* statistics;        // [2][64]: lse and delta of the queries
@@ -32,6 +33,8 @@ struct KeyPass {
         slice(static_cast<int>(blockIdx.y) % kSlices),
         first(o.tiles[blockIdx.x]),
         row(first + 16 * warp_id()),
+        k_scratch(reinterpret_cast<float*>(shared + warp_id() * (Plan::kRowTileBytes / kWarps))),
+        v_scratch(k_scratch + Plan::kRowTileBytes / sizeof(float)),
         k_tile(shared_address(shared)),
         v_tile(k_tile + Plan::kRowTileBytes),
         q_tiles(v_tile + Plan::kRowTileBytes),
@@ -97,8 +100,13 @@ struct KeyPass {
     if (row >= p.tokens) return;
     const float k_factor[2] = {p.alpha, p.alpha};
     const float v_scale = p.inverse_normalizer * p.dropout_scale, v_factor[2] = {v_scale, v_scale};
-    store_rows(dk, k_factor, o.dk + head * p.dqk, o.dk_stride, row, p.tokens, slice * kSlice, p.dqk);
-    store_rows(dv, v_factor, o.dv + head * p.dv, o.dv_stride, row, p.tokens, slice * kSlice, p.dv);
+    const int skipped = slice * kSlice;
+    store_rows(dk, k_factor, k_scratch, p.dqk - skipped, [&](int r) {
+      return row + r < p.tokens ? o.dk + (row + r) * o.dk_stride + head * p.dqk + skipped : nullptr;
+    });
+    store_rows(dv, v_factor, v_scratch, p.dv - skipped, [&](int r) {
+      return row + r < p.tokens ? o.dv + (row + r) * o.dv_stride + head * p.dv + skipped : nullptr;
+    });
   }
 
   HSTU_DEVICE void visit(int query, int buffer) {

@@ -23,6 +23,7 @@ struct QueryPass {
   const AttentionBackward<Bfloat16>& o;
   const MmaOperands& p;
   const int head, slice;
+  float* const scratch;                             // the warp's rows of q_tile, once it has read them
   std::uint32_t q_tile, dy_tile, k_tiles, v_tiles;  // shared memory: [1], [1], [kStages], [kStages]
   ScoreTables<kSoftmax> tables;
   float *diagonals, *histogram;  // [kCopies][kCopyPitch], [buckets][kThreads]
@@ -37,6 +38,7 @@ struct QueryPass {
         p(operands.of),
         head(static_cast<int>(blockIdx.y) / kSlices),
         slice(static_cast<int>(blockIdx.y) % kSlices),
+        scratch(reinterpret_cast<float*>(shared + warp_id() * (Plan::kRowTileBytes / kWarps))),
         q_tile(shared_address(shared)),
         dy_tile(q_tile + Plan::kRowTileBytes),
         k_tiles(dy_tile + Plan::kRowTileBytes),
@@ -119,7 +121,11 @@ struct QueryPass {
       if (adds_positions()) add_up_diagonals(first - key - (kColumns - 1));
     }
     const float factor[2] = {p.alpha, p.alpha};
-    if (row < p.tokens) store_rows(dq, factor, o.dq + head * p.dqk, o.dq_stride, row, p.tokens, slice * kSlice, p.dqk);
+    const int skipped = slice * kSlice;
+    store_rows(dq, factor, scratch, p.dqk - skipped, [&](int r) {
+      return row + r < p.tokens ? o.dq + (row + r) * o.dq_stride + head * p.dqk + skipped : nullptr;
+    });
+    __syncthreads();  // before the next tile comes
   }
 
   HSTU_DEVICE void visit(int key, int buffer) {

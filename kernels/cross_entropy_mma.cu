@@ -22,12 +22,14 @@ struct RowsByColumns {
 
   const Operands& p;
   const int first, row;  // first row of the block, first of the warp
+  float* const scratch;  // the warp's rows of row_tile, at the end
   std::uint32_t row_tile, column_tiles;
 
   HSTU_DEVICE RowsByColumns(const Operands& operands, unsigned char* shared)
       : p(operands),
         first(static_cast<int>(blockIdx.x) * kRows),
         row(first + 16 * warp_id()),
+        scratch(reinterpret_cast<float*>(shared + warp_id() * (Plan::kRowTileBytes / kWarps))),
         row_tile(shared_address(shared)),
         column_tiles(row_tile + Plan::kRowTileBytes) {}
 
@@ -180,17 +182,11 @@ HSTU_DEVICE void cross_entropy_dhidden(const CrossEntropyBackward<Bfloat16>& o) 
   };
   pass.walk(
       p.hidden, p.hidden_stride, p.positions, p.table, p.table_stride, p.items, [](int, int) {}, body);
-  const float factor = o.scale * p.inverse_temperature;
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    if (pass.own_row(half) >= p.positions) break;
-    float* const to = o.dhidden + static_cast<std::int64_t>(p.tokens[pass.own_row(half)]) * p.width;
-#pragma unroll
-    for (int n = 0; n < kWidth / 8; ++n) {
-      store_pair(to, Pass::column(0, n, 0), p.width, p.width % 2 == 0, factor * sums[n][2 * half],
-                 factor * sums[n][2 * half + 1]);
-    }
-  }
+  const float scale = o.scale * p.inverse_temperature, factor[2] = {scale, scale};
+  store_rows(sums, factor, pass.scratch, p.width, [&](int r) {
+    const int position = pass.row + r;
+    return position < p.positions ? o.dhidden + static_cast<std::int64_t>(p.tokens[position]) * p.width : nullptr;
+  });
 }
 
 template <int kWidth>
@@ -230,7 +226,9 @@ HSTU_DEVICE void cross_entropy_dtable(const CrossEntropyBackward<Bfloat16>& o) {
   pass.walk(p.table, p.table_stride, p.items, p.hidden, p.hidden_stride, p.positions, side, body);
   if (pass.row >= p.items) return;
   const float scale = o.scale * p.inverse_temperature, factor[2] = {scale, scale};
-  store_rows(sums, factor, o.dtable, p.width, pass.row, p.items, 0, p.width);
+  store_rows(sums, factor, pass.scratch, p.width, [&](int r) {
+    return pass.row + r < p.items ? o.dtable + static_cast<std::int64_t>(pass.row + r) * p.width : nullptr;
+  });
   if (o.dbias == nullptr) return;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {

@@ -72,7 +72,7 @@ struct Tile {
   static constexpr int kPieces = kWidth / 8;
 
   static HSTU_DEVICE std::uint32_t offset(int row, int piece) {
-    const int swap = kWidth == 32 ? (row >> 1) & 3 : row & 7;
+    const int swap = kWidth == 16 ? (row >> 2) & 1 : kWidth == 32 ? (row >> 1) & 3 : row & 7;
     return static_cast<std::uint32_t>(row * kRowBytes + ((piece ^ swap) << 4));
   }
   /// The lane's part of the address of 16 rows: of right operands X in A·Xᵀ, and of left operands and right ones in
@@ -86,19 +86,19 @@ struct Tile {
     return static_cast<std::uint32_t>(row * kRowBytes) + (lane ^ static_cast<std::uint32_t>(columns_of_16 << 5));
   }
 
-  /// Starts loading rows [first, first + kTileRows) of `matrix`; rows from `end` on and columns from `cols` on become
-  /// zero.
+  /// Starts loading rows [first, first + kTileRows) of `matrix`; rows from `end` on and columns from `cols` on, rounded
+  /// up to 16, become zero.
   template <int kTileRows>
   static HSTU_DEVICE void load(std::uint32_t to, const Bfloat16* matrix, int first, int end, std::int64_t stride,
                                int cols) {
     const int piece = static_cast<int>(threadIdx.x) % kPieces;
-    const int bytes = 2 * min(max(cols - piece * 8, 0), 8);
+    const bool has_piece = piece / 2 * 16 < cols;
 #pragma unroll
     for (int row = 0; row < kTileRows; row += kThreads / kPieces) {
       const int own = row + static_cast<int>(threadIdx.x) / kPieces;
-      const bool is_there = first + own < end && bytes > 0;
+      const bool is_there = first + own < end && has_piece;
       const Bfloat16* const from = is_there ? matrix + (first + own) * stride + piece * 8 : matrix;
-      copy_async(to + offset(own, piece), from, is_there ? bytes : 0);
+      copy_async(to + offset(own, piece), from, is_there ? 16 : 0);
     }
   }
 };
@@ -148,29 +148,34 @@ HSTU_DEVICE void add_weighted_rows(float (&sums)[kTiles][4], const float (&weigh
   }
 }
 
-/// Two neighbouring values of a row of `cols`.
-HSTU_DEVICE void store_pair(float* row, int c, int cols, bool is_aligned, float a, float b) {
-  if (is_aligned && c + 1 < cols) {
-    *reinterpret_cast<float2*>(row + c) = make_float2(a, b);
-  } else {
-    if (c < cols) row[c] = a;
-    if (c + 1 < cols) row[c + 1] = b;
-  }
-}
-
-/// factor[half]·sums to rows of this warp: 16 rows from `first`, columns from first_column on.
-template <int kTiles>
-HSTU_DEVICE void store_rows(const float (&sums)[kTiles][4], const float (&factor)[2], float* head, std::int64_t stride,
-                            int first, int rows, int first_column, int cols) {
-  const bool is_aligned = stride % 2 == 0 && reinterpret_cast<std::uintptr_t>(head) % 8 == 0;
+/// Writes factor[half]·sums, the 16 rows of this warp, to `cols` columns from row_at(r), null for nowhere.  They pass
+/// through `scratch`, 64·kTiles floats of shared memory that no other warp uses, so that whole sectors are written
+/// wherever a row begins.
+template <int kTiles, class RowAt>
+HSTU_DEVICE void store_rows(const float (&sums)[kTiles][4], const float (&factor)[2], float* scratch, int cols,
+                            const RowAt& row_at) {
+  constexpr int kPitch = 8 * kTiles, kRowsAtOnce = 8, kSectorFloats = 8;
+  const auto place = [](int row, int c) {  // eight columns are swapped so that rows meet different banks
+    return row * kPitch + (c ^ (kPitch == 16 ? (row >> 1 & 1) * 8 : (row & 3) * 8));
+  };
+  cols = min(cols, kPitch);
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const int row = first + lane_id() / 4 + 8 * half;
-    if (row >= rows) break;
+    __syncwarp();
 #pragma unroll
     for (int n = 0; n < kTiles; ++n) {
-      store_pair(head + row * stride, first_column + 8 * n + 2 * (lane_id() % 4), cols, is_aligned,
-                 factor[half] * sums[n][2 * half], factor[half] * sums[n][2 * half + 1]);
+      *reinterpret_cast<float2*>(scratch + place(lane_id() / 4, 8 * n + 2 * (lane_id() % 4))) =
+          make_float2(factor[half] * sums[n][2 * half], factor[half] * sums[n][2 * half + 1]);
+    }
+    __syncwarp();
+#pragma unroll 1
+    for (int r = 0; r < kRowsAtOnce; ++r) {
+      float* const row = row_at(kRowsAtOnce * half + r);
+      if (row == nullptr) continue;
+      const int lead = static_cast<int>(reinterpret_cast<std::uintptr_t>(row) / sizeof(float)) % kSectorFloats;
+      for (int c = lane_id() - lead; c < cols; c += kWarpSize) {
+        if (c >= 0) row[c] = scratch[place(r, c)];
+      }
     }
   }
 }

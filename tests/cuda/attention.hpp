@@ -99,8 +99,8 @@ struct AttentionProblem {
   }
 };
 
-/// The matrices of a rung: float32 as they are, or packed bfloat16 with something that must not be read behind each
-/// head.
+/// The matrices of a rung: float32 as they are, or packed bfloat16 with something that must not be read between the
+/// heads.
 template <class Element>
 Buffer<Element> upload_heads(const Tensor& x, std::int64_t heads, std::int64_t& head_stride) {
   const std::int64_t rows = x.size(0), dims = x.size(1) / heads;
@@ -109,21 +109,20 @@ Buffer<Element> upload_heads(const Tensor& x, std::int64_t heads, std::int64_t& 
     head_stride = dims;
     return plain;
   } else {
-    head_stride = (dims + 15) / 16 * 16;
-    Buffer<Element> packed(device(), rows * heads * head_stride);
+    constexpr std::int64_t kGap = 16;
+    constexpr Element kNaN = 0x7fc0;
+    const std::int64_t padded = (dims + 15) / 16 * 16;
+    head_stride = padded + kGap;
+    Buffer<Element> packed(device(), rows * heads * padded);
     cuda::pack_heads(device(),
                      {plain.data(), nullptr, packed.data(), rows, heads * dims, static_cast<std::int32_t>(heads),
-                      static_cast<std::int32_t>(dims), static_cast<std::int32_t>(head_stride)});
-    std::vector<Element> bits = packed.to_vector();
+                      static_cast<std::int32_t>(dims), static_cast<std::int32_t>(padded)});
+    std::vector<Element> spread(static_cast<std::size_t>(rows * heads * head_stride), kNaN);
+    const std::vector<Element> bits = packed.to_vector();
     for (std::int64_t row = 0; row < rows * heads; ++row) {
-      for (std::int64_t c = dims; c < head_stride; ++c) {
-        Element& padding = bits[static_cast<std::size_t>(row * head_stride + c)];
-        REQUIRE(padding == 0);
-        padding = 0x7fc0;  // NaN
-      }
+      std::copy_n(bits.begin() + row * padded, padded, spread.begin() + row * head_stride);
     }
-    packed.copy_from(bits);
-    return packed;
+    return {device(), spread};
   }
 }
 

@@ -43,7 +43,7 @@ struct AttentionRung<Bfloat16> {
   static constexpr const char* kFile[] = {"attention_mma_forward", "attention_mma_queries", "attention_mma_keys"};
 
   static std::int64_t width(const Operands& o) {
-    std::int64_t width = 32;
+    std::int64_t width = 16;
     while (width < std::max(o.dqk, o.dv)) width *= 2;
     return width;
   }
@@ -53,13 +53,12 @@ struct AttentionRung<Bfloat16> {
   static void check_sizes(const Operands& o) {
     check<ShapeError>(o.bias.buckets <= 255, "cuda: attention on tensor cores takes up to 255 time buckets, got ",
                       o.bias.buckets);
-    for (const auto& [stride, what] : {std::pair(o.q_stride, "q"),
-                                       {o.k_stride, "k"},
-                                       {o.v_stride, "v"},
-                                       {std::int64_t{o.qk_head_stride}, "head of q and k"},
-                                       {std::int64_t{o.v_head_stride}, "head of v"}}) {
-      check<ShapeError>(stride % 8 == 0, "cuda: attention: rows of ", what, " must be a multiple of 8 apart, got ",
-                        stride);
+    for (const auto& [stride, what] : {std::pair(o.q_stride, "rows of q"),
+                                       {o.k_stride, "rows of k"},
+                                       {o.v_stride, "rows of v"},
+                                       {std::int64_t{o.qk_head_stride}, "heads of q and k"},
+                                       {std::int64_t{o.v_head_stride}, "heads of v"}}) {
+      check<ShapeError>(stride % 16 == 0, "cuda: attention: ", what, " must be a multiple of 16 apart, got ", stride);
     }
   }
   static std::int64_t row_tile(const Operands& o) { return 64 * 2 * width(o); }

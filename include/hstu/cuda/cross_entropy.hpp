@@ -27,8 +27,8 @@ CrossEntropyRung cross_entropy_rung(const CrossEntropyOperands<Element>& o) {
     const std::int64_t values = kRows * o.width + kColumns * (o.width | 1) + kRows * kColumns;
     return {"cross_entropy_plain", "_plain", kRows, values * std::int64_t{sizeof(float)}};
   } else {
-    check<ShapeError>(o.hidden_stride % 8 == 0 && o.table_stride % 8 == 0,
-                      "cuda: cross_entropy: rows must be a multiple of 8 apart, got ", o.hidden_stride, " and ",
+    check<ShapeError>(o.hidden_stride % 16 == 0 && o.table_stride % 16 == 0,
+                      "cuda: cross_entropy: rows must be a multiple of 16 apart, got ", o.hidden_stride, " and ",
                       o.table_stride);
     std::int64_t width = 32;
     while (width < o.width) width *= 2;

@@ -45,6 +45,9 @@ class SortedIds {
     ids_ = Buffer<std::int32_t>(device, unique);
   }
 
+  /// Number of different ids.
+  std::int64_t unique() const { return ids_.size(); }
+
   /// What is summed, see SumSegments.
   struct Sum {
     const float* values;

@@ -35,7 +35,8 @@ struct TokenSpan {
   std::int32_t end;
 };
 
-/// What all passes of attention read: float, or bfloat16 bits (std::uint16_t) packed by pack_heads.
+/// What all passes of attention read: float, or bfloat16 bits (std::uint16_t) packed by pack_heads, in which zeros fill
+/// the columns of each head up to a multiple of 16.
 template <class Element>
 struct AttentionOperands {
   const Element* q;  ///< [T, ...], rows q_stride apart; head h: dqk columns from h·qk_head_stride

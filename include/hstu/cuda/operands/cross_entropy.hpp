@@ -6,7 +6,8 @@
 namespace hstu::cuda {
 
 /// Position i of the loss is token tokens[i]; its logits are (hidden·tableᵀ + bias)·inverse_temperature.
-/// Element: float, or bfloat16 bits (std::uint16_t) packed by pack_heads, with hidden rows in the order of `tokens`.
+/// Element: float, or bfloat16 bits (std::uint16_t) packed by pack_heads to a multiple of 16 columns, with hidden rows in
+/// the order of `tokens`.
 template <class Element>
 struct CrossEntropyOperands {
   const Element* hidden;        ///< float: [T, width]; bfloat16: [positions, width]; rows hidden_stride apart
