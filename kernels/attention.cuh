@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the attention kernels share: bias of a pair, dropout of a weight.
+// What the attention kernels share: bias of a pair, dropout of a weight, which keys a query sees.
 #pragma once
 #include <hstu/cuda/operands/attention.hpp>
 
@@ -36,6 +36,22 @@ HSTU_DEVICE float weight_factor(const AttentionOperands<Element>& o, std::int64_
   const std::uint64_t row = static_cast<std::uint64_t>((o.dropout_first_row + token) * o.heads + head);
   const std::uint64_t index = (row << 24) + static_cast<std::uint64_t>(key);
   return random_word(o.dropout_key, index) >= o.dropout_threshold ? o.dropout_scale : 0.0f;
+}
+
+/// True if 16 queries from `query` on see one of the keys first … last − 1.
+HSTU_DEVICE bool sees_some(const BlockKeys& block, int query, int first, int last) {
+  return (first < block.last && last > block.first) || (first < query + 16 && last > query);
+}
+
+/// The same for one query and one key.
+HSTU_DEVICE bool sees(const KeySpan& keys, int query, int key) {
+  return (key >= keys.first && key < keys.last) || key == query;
+}
+
+/// The place that a query's distances are counted from; 0 or more before it.
+template <class Element>
+HSTU_DEVICE int place_of(const AttentionOperands<Element>& o, int query) {
+  return o.places != nullptr ? o.places[query] : query;
 }
 
 }  // namespace hstu::cuda

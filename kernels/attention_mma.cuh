@@ -60,11 +60,11 @@ struct SideLoad {
   float window;
   int time;
 
-  /// Thread x reads the bias of distance first_distance + x, and the time of column x of the tile.
+  /// Thread x reads the bias of distance |first_distance + x|, and the time of column x of the tile.
   HSTU_DEVICE void read(const MmaOperands& p, int head, int first_distance, const std::int32_t* times,
                         int first_column) {
-    const int distance = first_distance + static_cast<int>(threadIdx.x);
-    const bool is_there = p.bias.by_distance != nullptr && distance >= 0 && distance < p.longest;
+    const int distance = abs(first_distance + static_cast<int>(threadIdx.x));
+    const bool is_there = p.bias.by_distance != nullptr && distance < p.longest;
     window = is_there ? position_biases(p.bias, p.longest, head)[distance] * kScoreUnit<kSoftmax> : 0.0f;
     if (p.bias.by_bucket != nullptr && threadIdx.x < 64) {
       time = times[min(first_column + static_cast<int>(threadIdx.x), p.tokens - 1)];
@@ -73,6 +73,112 @@ struct SideLoad {
   HSTU_DEVICE void write(const MmaOperands& p, const ScoreTables<kSoftmax>& tables, int buffer) const {
     tables.windows[buffer * kWindow + threadIdx.x] = window;
     if (p.bias.by_bucket != nullptr && threadIdx.x < 64) tables.times[buffer * 64 + threadIdx.x] = time;
+  }
+};
+
+/// The bias of a target and a key of the history, whose distance is no diagonal of the tile.
+template <bool kSoftmax>
+HSTU_DEVICE float bias_of_target(const MmaOperands& p, int head, int distance) {
+  if (p.bias.by_distance == nullptr || distance >= p.longest) return 0.0f;
+  return position_biases(p.bias, p.longest, head)[distance] * kScoreUnit<kSoftmax>;
+}
+
+/// A head of q, k, v or dy.
+HSTU_DEVICE PackedRows queries_of(const MmaOperands& p, int head) {
+  return {p.q + head * p.qk_head_stride, p.q_stride, p.tokens, p.dqk};
+}
+HSTU_DEVICE PackedRows keys_of(const MmaOperands& p, int head) {
+  return {p.k + head * p.qk_head_stride, p.k_stride, p.tokens, p.dqk};
+}
+HSTU_DEVICE PackedRows values_of(const MmaOperands& p, int head) {
+  return {p.v + head * p.v_head_stride, p.v_stride, p.tokens, p.dv};
+}
+HSTU_DEVICE PackedRows dy_of(const AttentionBackward<Bfloat16>& o, int head) {
+  return {o.dy + head * o.of.v_head_stride, o.dy_stride, o.of.tokens, o.of.dv};
+}
+
+/// Bit 4n + j: the weight of element j of result n is kept.  place(n, j) gives the token of the query, and the key's
+/// place in its history.
+template <int kTiles, class Place>
+HSTU_DEVICE std::uint32_t kept_weights(const MmaOperands& p, int head, const Place& place) {
+  static_assert(kTiles <= 8);
+  std::uint32_t kept = 0;
+#pragma unroll 1
+  for (int element = 0; element < 4 * kTiles; ++element) {
+    const int2 pair = place(element / 4, element % 4);
+    const bool is_kept = weight_factor(p, pair.x, head, pair.y) != 0.0f;
+    kept |= is_kept ? 1u << element : 0u;
+  }
+  return kept;
+}
+
+/// The queries of a block, 64 rows of which each warp has 16, and the keys that they see.
+template <int kColumns>
+struct QueryRows {
+  int first, row;      // first query of the block, first of the warp
+  int begin, end;      // of the keys that the block sees, `begin` a multiple of kColumns
+  BlockKeys block;     // in lane b < 4: of the rows 16·b … 16·b + 15
+  KeySpan seen[2];     // by the lane's two queries
+  int place[2], time[2];
+
+  HSTU_DEVICE QueryRows(const MmaOperands& p, int first_query)
+      : first(first_query), row(first + 16 * warp_id()), block(p.blocks[first / 16 + lane_id() % 4]) {
+    begin = min(block.first, first);
+    end = max(block.last, min(first + kRows, p.tokens));
+#pragma unroll
+    for (int distance = 1; distance <= 2; distance *= 2) {
+      begin = min(begin, __shfl_xor_sync(kAllLanes, begin, distance));
+      end = max(end, __shfl_xor_sync(kAllLanes, end, distance));
+    }
+    begin = begin / kColumns * kColumns;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int token = min(query(half), p.tokens - 1);
+      seen[half] = p.seen[token];
+      place[half] = place_of(p, token);
+      time[half] = p.bias.by_bucket != nullptr ? p.bias.query_times[token] : 0;
+    }
+  }
+
+  HSTU_DEVICE int query(int half) const { return row + lane_id() / 4 + 8 * half; }
+  /// The first tile from `key` on of which the block sees something; `end` or more: there is none.
+  HSTU_DEVICE int next_tile(int key) const {
+    const int own = first + 16 * (lane_id() % 4);
+    while (key < end && __any_sync(kAllLanes, sees_some(block, own, key, key + kColumns)) == 0) key += kColumns;
+    return key;
+  }
+  HSTU_DEVICE bool sees(int half, int key) const { return cuda::sees(seen[half], query(half), key); }
+  /// A target and a key of its history: their distance is place[half] − key.
+  HSTU_DEVICE bool is_target_pair(int half, int key) const { return place[half] < query(half) && key < place[half]; }
+
+  /// kept_weights of the lane's queries and the keys from `key` on.
+  template <int kTiles>
+  HSTU_DEVICE std::uint32_t kept(const MmaOperands& p, int head, int key) const {
+    const int token[2] = {min(query(0), p.tokens - 1), min(query(1), p.tokens - 1)};
+    const int user_first[2] = {p.spans[token[0]].first, p.spans[token[1]].first};
+    return kept_weights<kTiles>(p, head, [&](int n, int j) {
+      return make_int2(query(j / 2), key + 8 * n + 2 * (lane_id() % 4) + j % 2 - user_first[j / 2]);
+    });
+  }
+
+  /// Calls whole(c) for blocks of kBlock keys of a tile that the warp sees whole, else some(c) for the blocks of 16 of
+  /// which it sees something.
+  template <int kBlock, class Whole, class Some>
+  HSTU_DEVICE void visit(int key, const Whole& whole, const Some& some) const {
+    BlockKeys own;
+    own.first = __shfl_sync(kAllLanes, block.first, warp_id());
+    own.last = __shfl_sync(kAllLanes, block.last, warp_id());
+    own.common_first = __shfl_sync(kAllLanes, block.common_first, warp_id());
+    own.common_last = __shfl_sync(kAllLanes, block.common_last, warp_id());
+    if (key >= own.common_first && key + kColumns <= own.common_last) {
+#pragma unroll 1
+      for (int c = 0; c < kColumns; c += kBlock) whole(c);
+    } else {
+#pragma unroll 1
+      for (int c = 0; c < kColumns; c += 16) {
+        if (sees_some(own, row, key + c, key + c + 16)) some(c);
+      }
+    }
   }
 };
 
@@ -89,21 +195,6 @@ HSTU_DEVICE void differentiate(float score, float dweight, float lse, float delt
     weight = fmaf(score, tanh, score);
     dscore = dweight * inverse_normalizer * fmaf(weight, 1.0f - open, open);
   }
-}
-
-/// Bit 4n + j: the weight of element j of result n is kept.  place(n, j) gives query and key.
-template <int kTiles, class Place>
-HSTU_DEVICE std::uint32_t kept_weights(const MmaOperands& p, int head, const Place& place) {
-  static_assert(kTiles <= 8);
-  if (p.dropout_threshold == 0) return 0xffffffffu;
-  std::uint32_t kept = 0;
-#pragma unroll 1
-  for (int element = 0; element < 4 * kTiles; ++element) {
-    const int2 pair = place(element / 4, element % 4);  // token of the query, place of the key in its history
-    const bool is_kept = weight_factor(p, pair.x, head, pair.y) != 0.0f;
-    kept |= is_kept ? 1u << element : 0u;
-  }
-  return kept;
 }
 
 /// name_16 to name_256 for heads of up to so many columns, of both kinds.

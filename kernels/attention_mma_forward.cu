@@ -14,12 +14,12 @@ struct ForwardPass {
 
   const AttentionForward<Bfloat16>& o;
   const MmaOperands& p;
-  const int head, first, row;              // head, first query of the block, first of the warp
+  const int head;
   float* const scratch;                    // the warp's rows of q_tile, once it has read them for the last time
   std::uint32_t q_tile, k_tiles, v_tiles;  // shared memory: [1], [2], [2]
   ScoreTables<kSoftmax> tables;
   std::uint32_t by_rows, by_columns;
-  int user_first[2], time[2];  // of the lane's two queries
+  QueryRows<kColumns> rows;
   float sums[kWidth / 8][4], largest[2], total[2];
   std::uint32_t q[kHoldsQueries ? kWidth / 16 : 1][4];
 
@@ -27,80 +27,56 @@ struct ForwardPass {
       : o(operands),
         p(operands.of),
         head(static_cast<int>(blockIdx.y)),
-        first(o.tiles[blockIdx.x]),
-        row(first + 16 * warp_id()),
         scratch(reinterpret_cast<float*>(shared + warp_id() * (Plan::kRowTileBytes / kWarps))),
         q_tile(shared_address(shared)),
         k_tiles(q_tile + Plan::kRowTileBytes),
         v_tiles(k_tiles + 2 * Plan::kTileBytes),
         tables(p.bias, shared + Plan::kRowTileBytes + 4 * Plan::kTileBytes),
         by_rows(T::lane_by_rows()),
-        by_columns(T::lane_by_columns()) {
+        by_columns(T::lane_by_columns()),
+        rows(p, o.tiles[blockIdx.x]) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int token = min(query(half), p.tokens - 1);
-      user_first[half] = p.spans[token].first;
-      time[half] = p.bias.by_bucket != nullptr ? p.bias.query_times[token] : 0;
       largest[half] = -INFINITY;
       total[half] = 0.0f;
     }
     clear(sums);
   }
 
-  HSTU_DEVICE int query(int half) const {
-    return row + lane_id() / 4 + 8 * half;
-  }
-
-  HSTU_DEVICE void start_loading(int key, int buffer) const {
-    T::template load<kColumns>(k_tiles + buffer * Plan::kTileBytes, p.k + head * p.qk_head_stride, key, p.tokens,
-                               p.k_stride, p.dqk);
-    T::template load<kColumns>(v_tiles + buffer * Plan::kTileBytes, p.v + head * p.v_head_stride, key, p.tokens,
-                               p.v_stride, p.dv);
-    commit_copies();
-  }
-
   HSTU_DEVICE void run() {
-    const int begin = p.spans[first].first / kColumns * kColumns, end = min(first + kRows, p.tokens);
     SideLoad<kSoftmax> side;
-    const auto read_side = [&](int key) { side.read(p, head, first - key - (kColumns - 1), p.bias.key_times, key); };
-    T::template load<kRows>(q_tile, p.q + head * p.qk_head_stride, first, p.tokens, p.q_stride, p.dqk);
-    start_loading(begin, 0);
-    read_side(begin);
+    const auto start = [&](int key, int buffer) {
+      T::template load<kColumns>(k_tiles + buffer * Plan::kTileBytes, keys_of(p, head), key);
+      T::template load<kColumns>(v_tiles + buffer * Plan::kTileBytes, values_of(p, head), key);
+      commit_copies();
+      side.read(p, head, rows.first - key - kColumns, p.bias.key_times, key);
+    };
+    T::template load<kRows>(q_tile, queries_of(p, head), rows.first);
+    int key = rows.next_tile(rows.begin);
+    start(key, 0);
     side.write(p, tables, 0);
     tables.load(p.bias, head);
 #pragma unroll 1
-    for (int key = begin, buffer = 0; key < end; key += kColumns, buffer ^= 1) {
+    for (int buffer = 0, is_first = 1; key < rows.end; buffer ^= 1, is_first = 0) {
       wait_for_copies();
       __syncthreads();  // this tile has landed, and nobody reads the one before any more
-      const bool has_next = key + kColumns < end;
-      if (has_next) {
-        start_loading(key + kColumns, buffer ^ 1);
-        read_side(key + kColumns);
-      }
-      if (kHoldsQueries && key == begin) {
+      if (kHoldsQueries && is_first) {
 #pragma unroll
         for (int k = 0; k < (kHoldsQueries ? kWidth / 16 : 1); ++k)
           load_matrices(q[k], q_tile + T::at(16 * warp_id(), by_columns, k));
       }
-      if (row < p.tokens) visit(key, buffer);
-      if (has_next) side.write(p, tables, buffer ^ 1);
-    }
-    if (row < p.tokens) finish();
-  }
-
-  /// A tile that every query of the warp sees whole, at once; else 16 keys at a time, and only those that are seen.
-  HSTU_DEVICE void visit(int key, int buffer) {
-    const int least = __shfl_sync(kAllLanes, user_first[0], 0), most = __shfl_sync(kAllLanes, user_first[1], 28);
-    if (key + kColumns - 1 <= row && key >= most) {
-      constexpr int kBlock = kWidth == 256 ? 16 : kColumns;  // registers
-#pragma unroll 1
-      for (int c = 0; c < kColumns; c += kBlock) add_block<kBlock, false>(key, c, buffer);
-    } else {
-#pragma unroll 1
-      for (int c = max(least - key, 0) / 16 * 16; c < kColumns && key + c < row + 16; c += 16) {
-        add_block<16, true>(key, c, buffer);
+      const int next = rows.next_tile(key + kColumns);
+      if (next < rows.end) start(next, buffer ^ 1);
+      if (rows.row < p.tokens) {
+        constexpr int kBlock = kWidth == 256 ? 16 : kColumns;  // registers
+        rows.template visit<kBlock>(
+            key, [&](int c) { add_block<kBlock, false>(key, c, buffer); },
+            [&](int c) { add_block<16, true>(key, c, buffer); });
       }
+      if (next < rows.end) side.write(p, tables, buffer ^ 1);
+      key = next;
     }
+    if (rows.row < p.tokens) finish();
   }
 
   /// Keys [key + c, key + c + kBlock).
@@ -123,10 +99,7 @@ struct ForwardPass {
     make_scores<kBlock, kMasked>(s, key, c, buffer);
     if constexpr (kSoftmax) to_powers(s);
     if (p.dropout_threshold != 0) {
-      const std::uint32_t kept = kept_weights<kBlock / 8>(p, head, [&](int n, int j) {
-        const int half = j / 2;
-        return make_int2(query(half), key + c + 8 * n + 2 * (lane_id() % 4) + j % 2 - user_first[half]);
-      });
+      const std::uint32_t kept = rows.template kept<kBlock / 8>(p, head, key + c);
 #pragma unroll
       for (int n = 0; n < kBlock / 8; ++n) {
 #pragma unroll
@@ -141,7 +114,7 @@ struct ForwardPass {
   HSTU_DEVICE void make_scores(float (&s)[kBlock / 8][4], int key, int c, int buffer) const {
     const int g = lane_id() / 4, t = lane_id() % 4;
     const float unit = p.alpha * kScoreUnit<kSoftmax>;
-    const float* const window = tables.windows + buffer * kWindow + 16 * warp_id() + g - (c + 2 * t) + kColumns - 1;
+    const float* const window = tables.windows + buffer * kWindow + 16 * warp_id() + g - (c + 2 * t) + kColumns;
     const int2* const times = reinterpret_cast<const int2*>(tables.times + buffer * 64 + c + 2 * t);
 #pragma unroll
     for (int n = 0; n < kBlock / 8; ++n) {
@@ -149,12 +122,14 @@ struct ForwardPass {
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
         const int half = j / 2, odd = j % 2;
-        float score = fmaf(s[n][j], unit, window[8 * half - 8 * n - odd]);
-        if (p.bias.by_bucket != nullptr) {
-          score += tables.by_bucket[tables.bucket(p.bias, time[half] - (odd ? key_time.y : key_time.x))];
-        }
         const int place = key + c + 8 * n + 2 * t + odd;
-        const bool is_seen = !kMasked || (place <= query(half) && place >= user_first[half]);
+        float bias = window[8 * half - 8 * n - odd];
+        if (kMasked && rows.is_target_pair(half, place)) bias = bias_of_target<kSoftmax>(p, head, rows.place[half] - place);
+        float score = fmaf(s[n][j], unit, bias);
+        if (p.bias.by_bucket != nullptr) {
+          score += tables.by_bucket[tables.bucket(p.bias, rows.time[half] - (odd ? key_time.y : key_time.x))];
+        }
+        const bool is_seen = !kMasked || rows.sees(half, place);
         if constexpr (kSoftmax)
           s[n][j] = is_seen ? score : -INFINITY;
         else
@@ -200,14 +175,15 @@ struct ForwardPass {
         total[half] += __shfl_xor_sync(kAllLanes, total[half], 1);
         total[half] += __shfl_xor_sync(kAllLanes, total[half], 2);
         factor[half] = p.dropout_scale / total[half];
-        if (lane_id() % 4 == 0 && query(half) < p.tokens) {
-          o.lse[static_cast<std::int64_t>(query(half)) * p.heads + head] =
+        if (lane_id() % 4 == 0 && rows.query(half) < p.tokens) {
+          o.lse[static_cast<std::int64_t>(head) * p.tokens + rows.query(half)] =
               largest[half] * 0.69314718055994531f + logf(total[half]);
         }
       }
     }
     store_rows(sums, factor, scratch, p.dv, [&](int r) {
-      return row + r < p.tokens ? o.y + (row + r) * o.y_stride + head * p.dv : nullptr;
+      const int query = rows.row + r;
+      return query < p.tokens ? o.y + query * o.y_stride + head * p.dv : nullptr;
     });
   }
 };

@@ -13,6 +13,8 @@ struct KeyPass {
   static constexpr int kColumns = Plan::kColumns;
   static constexpr int kStages = kWidth <= 128 ? 2 : 1;
   static constexpr int kBlock = kWidth <= 64 ? 32 : 16;
+  static constexpr int kBlocks = kColumns / 16;
+  static constexpr int kSideBytes = 2 * 64 * (sizeof(float2) + sizeof(KeySpan) + sizeof(int));
   static constexpr int kSlice = kWidth <= 128 ? kWidth : 128;
   static constexpr int kSlices = kWidth / kSlice;
 
@@ -22,8 +24,11 @@ struct KeyPass {
   float *const k_scratch, *const v_scratch;         // the warp's rows of k_tile and v_tile, at the end
   std::uint32_t k_tile, v_tile, q_tiles, dy_tiles;  // shared memory: [1], [1], [kStages], [kStages]
   ScoreTables<kSoftmax> tables;
-  float2* statistics;        // [2][64]: lse and delta of the queries
-  int user_end[2], time[2];  // of the lane's two keys
+  float2* statistics;  // [2][64]: lse and delta of the queries
+  KeySpan* seen;       // [2][64]: by the queries
+  int* places;         // [2][64]: of the queries
+  int time[2];         // of the lane's two keys
+  float target_sum[2];
   float dk[kSlice / 8][4], dv[kSlice / 8][4];
 
   HSTU_DEVICE KeyPass(const AttentionBackward<Bfloat16>& operands, unsigned char* shared)
@@ -39,65 +44,86 @@ struct KeyPass {
         v_tile(k_tile + Plan::kRowTileBytes),
         q_tiles(v_tile + Plan::kRowTileBytes),
         dy_tiles(q_tiles + kStages * Plan::kTileBytes),
-        tables(p.bias, shared + 2 * Plan::kRowTileBytes + 2 * kStages * Plan::kTileBytes + 2 * 64 * sizeof(float2)),
-        statistics(reinterpret_cast<float2*>(shared + 2 * Plan::kRowTileBytes + 2 * kStages * Plan::kTileBytes)) {
+        tables(p.bias, shared + 2 * Plan::kRowTileBytes + 2 * kStages * Plan::kTileBytes + kSideBytes),
+        statistics(reinterpret_cast<float2*>(shared + 2 * Plan::kRowTileBytes + 2 * kStages * Plan::kTileBytes)),
+        seen(reinterpret_cast<KeySpan*>(statistics + 2 * 64)),
+        places(reinterpret_cast<int*>(seen + 2 * 64)) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int token = min(key(half), p.tokens - 1);
-      user_end[half] = p.spans[token].end;
-      time[half] = p.bias.by_bucket != nullptr ? p.bias.key_times[token] : 0;
+      time[half] = p.bias.by_bucket != nullptr ? p.bias.key_times[min(key(half), p.tokens - 1)] : 0;
+      target_sum[half] = 0.0f;
     }
     clear(dk);
     clear(dv);
   }
 
-  HSTU_DEVICE int key(int half) const {
-    return row + lane_id() / 4 + 8 * half;
-  }
+  HSTU_DEVICE int key(int half) const { return row + lane_id() / 4 + 8 * half; }
 
-  HSTU_DEVICE void start_loading(int query, int buffer) const {
-    T::template load<kColumns>(q_tiles + buffer * Plan::kTileBytes, p.q + head * p.qk_head_stride, query, p.tokens,
-                               p.q_stride, p.dqk);
-    T::template load<kColumns>(dy_tiles + buffer * Plan::kTileBytes, o.dy + head * p.v_head_stride, query, p.tokens,
-                               o.dy_stride, p.dv);
-    commit_copies();
+  /// What the queries from `query` on see, 16 of them in each lane below kColumns / 16, repeated in the others.
+  HSTU_DEVICE BlockKeys blocks_from(int query) const { return p.blocks[query / 16 + lane_id() % kBlocks]; }
+  /// The first tile from `query` on that sees one of the block's keys; `end` or more: there is none.
+  HSTU_DEVICE int next_tile(int query, int end) const {
+    while (query < end && __any_sync(kAllLanes, sees_some(blocks_from(query), query + 16 * (lane_id() % kBlocks), first,
+                                                          first + kRows)) == 0) {
+      query += kColumns;
+    }
+    return query;
   }
 
   HSTU_DEVICE void run() {
-    const int end = p.spans[min(first + kRows, p.tokens) - 1].end;
+    const int last = min(first + kRows, p.tokens) - 1, end = p.spans[last].end;
+    const int begin = p.looks_ahead ? p.spans[first].first / kColumns * kColumns : first;
     SideLoad<kSoftmax> side;
     float2 statistic = make_float2(0.0f, 0.0f);
+    KeySpan own_seen{};
+    int own_place = 0;
     const auto start = [&](int query, int buffer) {
-      start_loading(query, buffer);
-      side.read(p, head, query - first - (kRows - 1), p.bias.query_times, query);
-      if (kSoftmax && threadIdx.x < 64) {
-        const std::int64_t token = min(query + static_cast<int>(threadIdx.x), p.tokens - 1);
-        statistic = make_float2(o.lse[token * p.heads + head] * kScoreUnit<true>, o.delta[token * p.heads + head]);
+      T::template load<kColumns>(q_tiles + buffer * Plan::kTileBytes, queries_of(p, head), query);
+      T::template load<kColumns>(dy_tiles + buffer * Plan::kTileBytes, dy_of(o, head), query);
+      commit_copies();
+      side.read(p, head, query - first - kRows, p.bias.query_times, query);
+      if (threadIdx.x >= kColumns) return;
+      const int own = query + static_cast<int>(threadIdx.x), token = min(own, p.tokens - 1);
+      own_seen = own < p.tokens ? p.seen[own] : KeySpan{};
+      own_place = place_of(p, token);
+      if (kSoftmax) {
+        const std::int64_t place = static_cast<std::int64_t>(head) * p.tokens + token;
+        statistic = make_float2(o.lse[place] * kScoreUnit<true>, o.delta[place]);
       }
     };
     const auto write = [&](int buffer) {
       side.write(p, tables, buffer);
-      if (kSoftmax && threadIdx.x < 64) statistics[buffer * 64 + threadIdx.x] = statistic;
+      if (threadIdx.x >= kColumns) return;
+      const int own = buffer * 64 + static_cast<int>(threadIdx.x);
+      seen[own] = own_seen;
+      places[own] = own_place;
+      if (kSoftmax) statistics[own] = statistic;
     };
-    T::template load<kRows>(k_tile, p.k + head * p.qk_head_stride, first, p.tokens, p.k_stride, p.dqk);
-    T::template load<kRows>(v_tile, p.v + head * p.v_head_stride, first, p.tokens, p.v_stride, p.dv);
-    start(first, 0);
+    T::template load<kRows>(k_tile, keys_of(p, head), first);
+    T::template load<kRows>(v_tile, values_of(p, head), first);
+    int query = next_tile(begin, end);
+    start(query, 0);
     write(0);
     tables.load(p.bias, head);
 #pragma unroll 1
-    for (int query = first, buffer = 0; query < end; query += kColumns, buffer = kStages == 2 ? buffer ^ 1 : 0) {
+    for (int buffer = 0; query < end; buffer = kStages == 2 ? buffer ^ 1 : 0) {
       wait_for_copies();
       __syncthreads();
-      const bool has_next = query + kColumns < end;
-      if (kStages == 2 && has_next) start(query + kColumns, buffer ^ 1);
+      const int next = next_tile(query + kColumns, end);
+      const bool has_next = next < end;
+      if (kStages == 2 && has_next) start(next, buffer ^ 1);
       if (row < p.tokens) visit(query, buffer);
       if (kStages == 1) {
         __syncthreads();
-        if (has_next) start(query + kColumns, 0);
+        if (has_next) start(next, 0);
       }
       if (has_next) write(kStages == 2 ? buffer ^ 1 : 0);
+      query = next;
     }
-    if (row >= p.tokens) return;
+    if (row < p.tokens) finish();
+  }
+
+  HSTU_DEVICE void finish() {
     const float k_factor[2] = {p.alpha, p.alpha};
     const float v_scale = p.inverse_normalizer * p.dropout_scale, v_factor[2] = {v_scale, v_scale};
     const int skipped = slice * kSlice;
@@ -107,17 +133,30 @@ struct KeyPass {
     store_rows(dv, v_factor, v_scratch, p.dv - skipped, [&](int r) {
       return row + r < p.tokens ? o.dv + (row + r) * o.dv_stride + head * p.dv + skipped : nullptr;
     });
+    if (p.places == nullptr || slice > 0) return;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      target_sum[half] += __shfl_xor_sync(kAllLanes, target_sum[half], 1);
+      target_sum[half] += __shfl_xor_sync(kAllLanes, target_sum[half], 2);
+      if (lane_id() % 4 == 0 && key(half) < p.tokens) {
+        o.target_sums[static_cast<std::int64_t>(head) * p.tokens + key(half)] = target_sum[half];
+      }
+    }
   }
 
+  /// Blocks of kBlock queries if all queries of the tile see all keys of the warp, else those blocks of 16 of which one
+  /// sees some.
   HSTU_DEVICE void visit(int query, int buffer) {
-    const int least = __shfl_sync(kAllLanes, user_end[0], 0), most = __shfl_sync(kAllLanes, user_end[1], 28);
-    if (query >= row + 15 && query + kColumns <= least) {
+    const BlockKeys own = blocks_from(query);
+    const int own_first = query + 16 * (lane_id() % kBlocks);
+    const unsigned some = __ballot_sync(kAllLanes, sees_some(own, own_first, row, row + 16));
+    if (__all_sync(kAllLanes, row >= own.common_first && row + 16 <= own.common_last)) {
 #pragma unroll 1
       for (int c = 0; c < kColumns; c += kBlock) add_block<kBlock, false>(query, c, buffer);
     } else {
 #pragma unroll 1
-      for (int c = max(row - query, 0) / 16 * 16; c < kColumns && query + c < most; c += 16) {
-        add_block<16, true>(query, c, buffer);
+      for (int c = 0; c < kColumns; c += 16) {
+        if (some >> (c / 16) & 1u) add_block<16, true>(query, c, buffer);
       }
     }
   }
@@ -144,30 +183,40 @@ struct KeyPass {
   /// Products to weights, and gradients of weights to those of scores, in place.
   template <int kQueries, bool kMasked>
   HSTU_DEVICE void make_weights(float (&s)[kQueries / 8][4], float (&dweights)[kQueries / 8][4], std::uint32_t kept,
-                                int query, int c, int buffer) const {
+                                int query, int c, int buffer) {
     const int g = lane_id() / 4, t = lane_id() % 4;
     const float unit = p.alpha * kScoreUnit<kSoftmax>;
-    const float* const window = tables.windows + buffer * kWindow + c + 2 * t - (16 * warp_id() + g) + kRows - 1;
+    const float* const window = tables.windows + buffer * kWindow + c + 2 * t - (16 * warp_id() + g) + kRows;
     const int2* const times = reinterpret_cast<const int2*>(tables.times + buffer * 64 + c + 2 * t);
 #pragma unroll
     for (int n = 0; n < kQueries / 8; ++n) {
       const int2 query_time = p.bias.by_bucket != nullptr ? times[4 * n] : make_int2(0, 0);
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
-        const int half = j / 2, odd = j % 2;
-        float score = fmaf(s[n][j], unit, window[8 * n + odd - 8 * half]);
+        const int half = j / 2, odd = j % 2, column = buffer * 64 + c + 8 * n + 2 * t + odd;
+        const int own_query = query + c + 8 * n + 2 * t + odd;
+        bool is_seen = true, is_target_pair = false;
+        float bias = window[8 * n + odd - 8 * half];
+        if (kMasked) {
+          is_seen = sees(seen[column], own_query, key(half));
+          if (p.places != nullptr) {
+            const int distance = places[column] - key(half);
+            is_target_pair = places[column] < own_query && distance > 0;
+            if (is_target_pair) bias = bias_of_target<kSoftmax>(p, head, distance);
+          }
+        }
+        float score = fmaf(s[n][j], unit, bias);
         if (p.bias.by_bucket != nullptr) {
           score += tables.by_bucket[tables.bucket(p.bias, (odd ? query_time.y : query_time.x) - time[half])];
         }
-        const float2 statistic = kSoftmax ? statistics[buffer * 64 + c + 8 * n + 2 * t + odd] : make_float2(0.0f, 0.0f);
+        const float2 statistic = kSoftmax ? statistics[column] : make_float2(0.0f, 0.0f);
         const bool is_kept = (kept >> (4 * n + j) & 1u) != 0;
         const float dweight = is_kept ? dweights[n][j] * p.dropout_scale : 0.0f;
         differentiate<kSoftmax>(score, dweight, statistic.x, statistic.y, p.inverse_normalizer, s[n][j],
                                 dweights[n][j]);
-        const int place = query + c + 8 * n + 2 * t + odd;
-        const bool is_seen = !kMasked || (place >= key(half) && place < user_end[half]);
         if (!is_seen) dweights[n][j] = 0.0f;
         if (!is_seen || !is_kept) s[n][j] = 0.0f;
+        if (kMasked && is_target_pair) target_sum[half] += dweights[n][j];
       }
     }
   }

@@ -20,6 +20,8 @@ struct QueryPass {
   static constexpr int kSlice = kWidth <= 128 ? kWidth : 128;
   static constexpr int kSlices = kWidth / kSlice;
 
+  using Rows = QueryRows<kColumns>;
+
   const AttentionBackward<Bfloat16>& o;
   const MmaOperands& p;
   const int head, slice;
@@ -28,9 +30,7 @@ struct QueryPass {
   ScoreTables<kSoftmax> tables;
   float *diagonals, *histogram;  // [kCopies][kCopyPitch], [buckets][kThreads]
   float* by_distance;            // global, this block's own
-  int first, row;                // first query of the block, first of the warp
-  int user_first[2], time[2];    // of the lane's two queries
-  float lse[2], delta[2];
+  float lse[2], delta[2];        // of the lane's two queries
   float dq[kSlice / 8][4];
 
   HSTU_DEVICE QueryPass(const AttentionBackward<Bfloat16>& operands, unsigned char* shared)
@@ -46,11 +46,10 @@ struct QueryPass {
         tables(p.bias, shared + 2 * Plan::kRowTileBytes + 2 * kStages * Plan::kTileBytes),
         diagonals(tables.windows + ScoreTables<kSoftmax>::words(p.bias)),
         histogram(diagonals + kCopies * kCopyPitch),
-        by_distance(o.position_parts + (static_cast<std::int64_t>(head) * gridDim.x + blockIdx.x) * p.longest) {}
+        by_distance(o.position_parts + (static_cast<std::int64_t>(head) * o.position_rows + blockIdx.x) * p.longest) {}
 
   HSTU_DEVICE bool adds_positions() const { return p.bias.by_distance != nullptr && slice == 0; }
   HSTU_DEVICE bool adds_times() const { return p.bias.by_bucket != nullptr && slice == 0; }
-  HSTU_DEVICE int query(int half) const { return row + lane_id() / 4 + 8 * half; }
 
   HSTU_DEVICE void run() {
     const int thread = static_cast<int>(threadIdx.x);
@@ -62,7 +61,9 @@ struct QueryPass {
     if (adds_times()) {
       for (int b = 0; b < p.bias.buckets; ++b) histogram[b * kThreads + thread] = 0.0f;
     }
-    for (int t = static_cast<int>(blockIdx.x); t < o.num_tiles; t += static_cast<int>(gridDim.x)) run_tile(o.tiles[t]);
+    for (int t = static_cast<int>(blockIdx.x); t < o.num_tiles; t += static_cast<int>(gridDim.x)) {
+      run_tile(Rows(p, o.tiles[t]));
+    }
     if (!adds_times()) return;
     __syncthreads();
     float* const by_bucket = o.time_parts + (static_cast<std::int64_t>(head) * gridDim.x + blockIdx.x) * p.bias.buckets;
@@ -73,85 +74,62 @@ struct QueryPass {
     }
   }
 
-  HSTU_DEVICE void start_loading(int key, int buffer) const {
-    T::template load<kColumns>(k_tiles + buffer * Plan::kTileBytes, p.k + head * p.qk_head_stride, key, p.tokens,
-                               p.k_stride, p.dqk);
-    T::template load<kColumns>(v_tiles + buffer * Plan::kTileBytes, p.v + head * p.v_head_stride, key, p.tokens,
-                               p.v_stride, p.dv);
-    commit_copies();
-  }
-
-  HSTU_DEVICE void begin_tile(int token) {
-    first = token;
-    row = first + 16 * warp_id();
+  HSTU_DEVICE void run_tile(const Rows& rows) {
+    clear(dq);
+    T::template load<kRows>(q_tile, queries_of(p, head), rows.first);
+    T::template load<kRows>(dy_tile, dy_of(o, head), rows.first);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int own = min(query(half), p.tokens - 1);
-      const std::int64_t place = static_cast<std::int64_t>(own) * p.heads + head;
-      user_first[half] = p.spans[own].first;
-      time[half] = p.bias.by_bucket != nullptr ? p.bias.query_times[own] : 0;
+      const std::int64_t place = static_cast<std::int64_t>(head) * p.tokens + min(rows.query(half), p.tokens - 1);
       lse[half] = kSoftmax ? o.lse[place] * kScoreUnit<true> : 0.0f;
       delta[half] = kSoftmax ? o.delta[place] : 0.0f;
     }
-    clear(dq);
-    T::template load<kRows>(q_tile, p.q + head * p.qk_head_stride, first, p.tokens, p.q_stride, p.dqk);
-    T::template load<kRows>(dy_tile, o.dy + head * p.v_head_stride, first, p.tokens, o.dy_stride, p.dv);
-  }
-
-  HSTU_DEVICE void run_tile(int token) {
-    begin_tile(token);
-    const int begin = p.spans[first].first / kColumns * kColumns, end = min(first + kRows, p.tokens);
     SideLoad<kSoftmax> side;
     const auto start = [&](int key, int buffer) {
-      start_loading(key, buffer);
-      side.read(p, head, first - key - (kColumns - 1), p.bias.key_times, key);
+      T::template load<kColumns>(k_tiles + buffer * Plan::kTileBytes, keys_of(p, head), key);
+      T::template load<kColumns>(v_tiles + buffer * Plan::kTileBytes, values_of(p, head), key);
+      commit_copies();
+      side.read(p, head, rows.first - key - kColumns, p.bias.key_times, key);
     };
-    start(begin, 0);
+    int key = rows.next_tile(rows.begin);
+    start(key, 0);
     side.write(p, tables, 0);
 #pragma unroll 1
-    for (int key = begin, buffer = 0; key < end; key += kColumns, buffer = kStages == 2 ? buffer ^ 1 : 0) {
+    for (int buffer = 0; key < rows.end; buffer = kStages == 2 ? buffer ^ 1 : 0) {
       wait_for_copies();
       __syncthreads();
-      const bool has_next = key + kColumns < end;
-      if (kStages == 2 && has_next) start(key + kColumns, buffer ^ 1);
-      if (row < p.tokens) visit(key, buffer);
+      const int next = rows.next_tile(key + kColumns);
+      const bool has_next = next < rows.end;
+      if (kStages == 2 && has_next) start(next, buffer ^ 1);
+      if (rows.row < p.tokens) {
+        rows.template visit<kBlock>(
+            key, [&](int c) { add_block<kBlock, false>(rows, key, c, buffer); },
+            [&](int c) { add_block<16, true>(rows, key, c, buffer); });
+      }
       __syncthreads();  // the sums over diagonals are complete, and nobody reads this tile any more
-      if (kStages == 1 && has_next) start(key + kColumns, 0);
+      if (kStages == 1 && has_next) start(next, 0);
       if (has_next) side.write(p, tables, kStages == 2 ? buffer ^ 1 : 0);
-      if (adds_positions()) add_up_diagonals(first - key - (kColumns - 1));
+      if (adds_positions()) add_up_diagonals(rows.first - key - kColumns);
+      key = next;
     }
     const float factor[2] = {p.alpha, p.alpha};
     const int skipped = slice * kSlice;
     store_rows(dq, factor, scratch, p.dqk - skipped, [&](int r) {
-      return row + r < p.tokens ? o.dq + (row + r) * o.dq_stride + head * p.dqk + skipped : nullptr;
+      const int query = rows.row + r;
+      return query < p.tokens ? o.dq + query * o.dq_stride + head * p.dqk + skipped : nullptr;
     });
     __syncthreads();  // before the next tile comes
   }
 
-  HSTU_DEVICE void visit(int key, int buffer) {
-    const int least = __shfl_sync(kAllLanes, user_first[0], 0), most = __shfl_sync(kAllLanes, user_first[1], 28);
-    if (key + kColumns - 1 <= row && key >= most) {
-#pragma unroll 1
-      for (int c = 0; c < kColumns; c += kBlock) add_block<kBlock, false>(key, c, buffer);
-    } else {
-#pragma unroll 1
-      for (int c = max(least - key, 0) / 16 * 16; c < kColumns && key + c < row + 16; c += 16) {
-        add_block<16, true>(key, c, buffer);
-      }
-    }
-  }
-
   template <int kKeys, bool kMasked>
-  HSTU_DEVICE void add_block(int key, int c, int buffer) {
+  HSTU_DEVICE void add_block(const Rows& rows, int key, int c, int buffer) {
     float s[kKeys / 8][4], dweights[kKeys / 8][4];
     clear(s);
     clear(dweights);
     multiply_rows<kWidth, kKeys>(s, q_tile, k_tiles + buffer * Plan::kTileBytes, c);
     multiply_rows<kWidth, kKeys>(dweights, dy_tile, v_tiles + buffer * Plan::kTileBytes, c);
     if (p.dropout_threshold != 0) {
-      const std::uint32_t kept = kept_weights<kKeys / 8>(p, head, [&](int n, int j) {
-        return make_int2(query(j / 2), key + c + 8 * n + 2 * (lane_id() % 4) + j % 2 - user_first[j / 2]);
-      });
+      const std::uint32_t kept = rows.template kept<kKeys / 8>(p, head, key + c);
 #pragma unroll
       for (int n = 0; n < kKeys / 8; ++n) {
 #pragma unroll
@@ -159,19 +137,29 @@ struct QueryPass {
       }
     }
     std::uint32_t buckets[kKeys / 8];  // a byte for each score
-    make_dscores<kKeys, kMasked>(s, dweights, buckets, key, c, buffer);
+    make_dscores<kKeys, kMasked>(rows, s, dweights, buckets, key, c, buffer);
     add_weighted_rows<kWidth, kKeys>(dq, s, k_tiles + buffer * Plan::kTileBytes, c, slice * kSlice / 16);
     if (adds_times()) add_to_histogram<kKeys>(s, buckets);
-    if (adds_positions()) add_to_diagonals<kKeys>(s, c);
+    if (!adds_positions()) return;
+    if (kMasked && p.places != nullptr) {  // those of targets are summed by the keys
+#pragma unroll
+      for (int n = 0; n < kKeys / 8; ++n) {
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+          if (rows.is_target_pair(j / 2, key + c + 8 * n + 2 * (lane_id() % 4) + j % 2)) s[n][j] = 0.0f;
+        }
+      }
+    }
+    add_to_diagonals<kKeys>(s, c);
   }
 
   /// Products to gradients of scores, in place.
   template <int kKeys, bool kMasked>
-  HSTU_DEVICE void make_dscores(float (&s)[kKeys / 8][4], const float (&dweights)[kKeys / 8][4],
+  HSTU_DEVICE void make_dscores(const Rows& rows, float (&s)[kKeys / 8][4], const float (&dweights)[kKeys / 8][4],
                                 std::uint32_t (&buckets)[kKeys / 8], int key, int c, int buffer) const {
     const int g = lane_id() / 4, t = lane_id() % 4;
     const float unit = p.alpha * kScoreUnit<kSoftmax>;
-    const float* const window = tables.windows + buffer * kWindow + 16 * warp_id() + g - (c + 2 * t) + kColumns - 1;
+    const float* const window = tables.windows + buffer * kWindow + 16 * warp_id() + g - (c + 2 * t) + kColumns;
     const int2* const times = reinterpret_cast<const int2*>(tables.times + buffer * 64 + c + 2 * t);
 #pragma unroll
     for (int n = 0; n < kKeys / 8; ++n) {
@@ -179,17 +167,17 @@ struct QueryPass {
       buckets[n] = 0;
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
-        const int half = j / 2, odd = j % 2;
-        float score = fmaf(s[n][j], unit, window[8 * half - 8 * n - odd]), weight;
+        const int half = j / 2, odd = j % 2, place = key + c + 8 * n + 2 * t + odd;
+        float bias = window[8 * half - 8 * n - odd], weight;
+        if (kMasked && rows.is_target_pair(half, place)) bias = bias_of_target<kSoftmax>(p, head, rows.place[half] - place);
+        float score = fmaf(s[n][j], unit, bias);
         if (p.bias.by_bucket != nullptr) {
-          const int bucket = tables.bucket(p.bias, time[half] - (odd ? key_time.y : key_time.x));
+          const int bucket = tables.bucket(p.bias, rows.time[half] - (odd ? key_time.y : key_time.x));
           score += tables.by_bucket[bucket];
           buckets[n] |= static_cast<std::uint32_t>(bucket) << (8 * j);
         }
-        const int place = key + c + 8 * n + 2 * t + odd;
         differentiate<kSoftmax>(score, dweights[n][j], lse[half], delta[half], p.inverse_normalizer, weight, s[n][j]);
-        if (kMasked && (place > query(half) || place < user_first[half])) s[n][j] = 0.0f;
-        if (query(half) >= p.tokens) s[n][j] = 0.0f;
+        if (kMasked && (!rows.sees(half, place) || rows.query(half) >= p.tokens)) s[n][j] = 0.0f;
       }
     }
   }
@@ -226,7 +214,7 @@ struct QueryPass {
 #pragma unroll
       for (int j = 0; j < 4; ++j) sums[j / 2 - n + kTiles][j % 2] += dscores[n][j];
     }
-    float* const own = diagonals + (warp_id() * 4 + t) * kCopyPitch + 16 * warp_id() + g - (c + 2 * t) + kColumns - 1;
+    float* const own = diagonals + (warp_id() * 4 + t) * kCopyPitch + 16 * warp_id() + g - (c + 2 * t) + kColumns;
 #pragma unroll
     for (int m = -kTiles; m <= 1; ++m) {
       const float sent = g == 0 ? sums[m + 1 + kTiles][1] : sums[m + kTiles][1];
@@ -235,10 +223,10 @@ struct QueryPass {
     }
   }
 
-  /// Thread x adds the copies of distance first_distance + x in their order.
+  /// Thread x adds the copies of distance |first_distance + x| in their order.
   HSTU_DEVICE void add_up_diagonals(int first_distance) const {
+    static_assert(kRows + kColumns <= kThreads);
     const int x = static_cast<int>(threadIdx.x), distance = first_distance + x;
-    if (x >= kRows + kColumns - 1) return;
     float sum = 0.0f;
 #pragma unroll
     for (int copy = 0; copy < kCopies; ++copy) {
@@ -246,6 +234,9 @@ struct QueryPass {
       diagonals[copy * kCopyPitch + x] = 0.0f;
     }
     if (distance >= 0 && distance < p.longest) by_distance[distance] += sum;
+    if (!p.looks_ahead) return;
+    __syncthreads();  // both signs of a distance can be in one tile
+    if (distance < 0 && -distance < p.longest) by_distance[-distance] += sum;
   }
 };
 

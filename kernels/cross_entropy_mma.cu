@@ -33,10 +33,14 @@ struct RowsByColumns {
         row_tile(shared_address(shared)),
         column_tiles(row_tile + Plan::kRowTileBytes) {}
 
+  HSTU_DEVICE PackedRows hidden() const { return {p.hidden, p.hidden_stride, p.positions, p.width}; }
+  HSTU_DEVICE PackedRows table() const { return {p.table, p.table_stride, p.items, p.width}; }
   HSTU_DEVICE int own_row(int half) const { return row + lane_id() / 4 + 8 * half; }
   /// The column of element (n, j) of a block that begins at column c.
   static HSTU_DEVICE int column(int c, int n, int j) { return c + 8 * n + 2 * (lane_id() % 4) + j % 2; }
   HSTU_DEVICE std::uint32_t column_tile(int buffer) const { return column_tiles + buffer * Plan::kTileBytes; }
+
+  using Products = float[kBlock / 8][4];
 
   /// The logit in powers of 2; −∞ for no candidate.
   HSTU_DEVICE float logit(float dot, int item) const {
@@ -44,26 +48,38 @@ struct RowsByColumns {
     return (dot + (p.bias != nullptr ? p.bias[item] : 0.0f)) * (p.inverse_temperature * kLog2E);
   }
 
-  /// Calls body(first column of the tile, buffer) for all tiles of `columns`, side(first column, buffer) before, while
-  /// the tile is on its way.
+  /// Calls body(first, c, buffer, s) for all columns, kBlock at a time: s are the products of this warp's rows and the
+  /// columns from c on of the tile that begins at column `first`; before, while that tile is on its way,
+  /// side(first, buffer).
   template <class Side, class Body>
-  HSTU_DEVICE void walk(const Bfloat16* rows, std::int64_t row_stride, int num_rows, const Bfloat16* columns,
-                        std::int64_t column_stride, int num_columns, const Side& side, const Body& body) const {
+  HSTU_DEVICE void walk(const PackedRows& rows, const PackedRows& columns, const Side& side, const Body& body) const {
     const auto start = [&](int c, int buffer) {
-      T::template load<kColumns>(column_tile(buffer), columns, c, num_columns, column_stride, p.width);
+      T::template load<kColumns>(column_tile(buffer), columns, c);
       commit_copies();
     };
-    T::template load<kRows>(row_tile, rows, first, num_rows, row_stride, p.width);
+    T::template load<kRows>(row_tile, rows, first);
     start(0, 0);
     side(0, 0);
 #pragma unroll 1
-    for (int c = 0, buffer = 0; c < num_columns; c += kColumns, buffer ^= 1) {
+    for (int c = 0, buffer = 0; c < columns.rows; c += kColumns, buffer ^= 1) {
       wait_for_copies();
       __syncthreads();
-      const bool has_next = c + kColumns < num_columns;
+      const bool has_next = c + kColumns < columns.rows;
       if (has_next) start(c + kColumns, buffer ^ 1);
-      if (row < num_rows) body(c, buffer);
+      if (row < rows.rows) visit(c, buffer, body);
       if (has_next) side(c + kColumns, buffer ^ 1);
+    }
+  }
+
+ private:
+  template <class Body>
+  HSTU_DEVICE void visit(int first_column, int buffer, const Body& body) const {
+#pragma unroll 1
+    for (int c = 0; c < kColumns; c += kBlock) {
+      Products s;
+      clear(s);
+      multiply_rows<kWidth, kBlock>(s, row_tile, column_tile(buffer), c);
+      body(first_column, c, buffer, s);
     }
   }
 };
@@ -88,38 +104,31 @@ HSTU_DEVICE void cross_entropy_forward(const CrossEntropyForward<Bfloat16>& o) {
     target[half] = target_of(p, pass.own_row(half));
   }
   if (threadIdx.x < kRows) losses[threadIdx.x] = 0.0f;
-  const auto body = [&](int first_item, int buffer) {
-#pragma unroll 1
-    for (int c = 0; c < Pass::kColumns; c += Pass::kBlock) {
-      float s[Pass::kBlock / 8][4];
-      clear(s);
-      multiply_rows<kWidth, Pass::kBlock>(s, pass.row_tile, pass.column_tile(buffer), c);
+  const auto body = [&](int first_item, int c, int, typename Pass::Products& s) {
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        float top = largest[half];
+    for (int half = 0; half < 2; ++half) {
+      float top = largest[half];
 #pragma unroll
-        for (int n = 0; n < Pass::kBlock / 8; ++n) {
+      for (int n = 0; n < Pass::kBlock / 8; ++n) {
 #pragma unroll
-          for (int odd = 0; odd < 2; ++odd) {
-            const int item = first_item + Pass::column(c, n, odd);
-            float& logit = s[n][2 * half + odd];
-            logit = pass.logit(logit, item);
-            if (item == target[half]) of_target[half] = logit;
-            top = fmaxf(top, logit);
-          }
+        for (int odd = 0; odd < 2; ++odd) {
+          const int item = first_item + Pass::column(c, n, odd);
+          float& logit = s[n][2 * half + odd];
+          logit = pass.logit(logit, item);
+          if (item == target[half]) of_target[half] = logit;
+          top = fmaxf(top, logit);
         }
-        const float base = top == -INFINITY ? 0.0f : top;  // the lanes of a row keep sums of their own until the end
-        total[half] *= fast_exp2(largest[half] - base);
-        largest[half] = top;
+      }
+      const float base = top == -INFINITY ? 0.0f : top;  // the lanes of a row keep sums of their own until the end
+      total[half] *= fast_exp2(largest[half] - base);
+      largest[half] = top;
 #pragma unroll
-        for (int n = 0; n < Pass::kBlock / 8; ++n) {
-          total[half] += fast_exp2(s[n][2 * half] - base) + fast_exp2(s[n][2 * half + 1] - base);
-        }
+      for (int n = 0; n < Pass::kBlock / 8; ++n) {
+        total[half] += fast_exp2(s[n][2 * half] - base) + fast_exp2(s[n][2 * half + 1] - base);
       }
     }
   };
-  pass.walk(
-      p.hidden, p.hidden_stride, p.positions, p.table, p.table_stride, p.items, [](int, int) {}, body);
+  pass.walk(pass.hidden(), pass.table(), [](int, int) {}, body);
   __syncthreads();
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
@@ -163,25 +172,18 @@ HSTU_DEVICE void cross_entropy_dhidden(const CrossEntropyBackward<Bfloat16>& o) 
     target[half] = target_of(p, pass.own_row(half));
     lse[half] = pass.own_row(half) < p.positions ? o.lse[pass.own_row(half)] * kLog2E : 0.0f;
   }
-  const auto body = [&](int first_item, int buffer) {
-#pragma unroll 1
-    for (int c = 0; c < Pass::kColumns; c += Pass::kBlock) {
-      float s[Pass::kBlock / 8][4];
-      clear(s);
-      multiply_rows<kWidth, Pass::kBlock>(s, pass.row_tile, pass.column_tile(buffer), c);
+  const auto body = [&](int first_item, int c, int buffer, typename Pass::Products& s) {
 #pragma unroll
-      for (int n = 0; n < Pass::kBlock / 8; ++n) {
+    for (int n = 0; n < Pass::kBlock / 8; ++n) {
 #pragma unroll
-        for (int j = 0; j < 4; ++j) {
-          const int item = first_item + Pass::column(c, n, j);
-          s[n][j] = dlogit_of(pass.logit(s[n][j], item), lse[j / 2], item == target[j / 2]);
-        }
+      for (int j = 0; j < 4; ++j) {
+        const int item = first_item + Pass::column(c, n, j);
+        s[n][j] = dlogit_of(pass.logit(s[n][j], item), lse[j / 2], item == target[j / 2]);
       }
-      add_weighted_rows<kWidth, Pass::kBlock>(sums, s, pass.column_tile(buffer), c, 0);
     }
+    add_weighted_rows<kWidth, Pass::kBlock>(sums, s, pass.column_tile(buffer), c, 0);
   };
-  pass.walk(
-      p.hidden, p.hidden_stride, p.positions, p.table, p.table_stride, p.items, [](int, int) {}, body);
+  pass.walk(pass.hidden(), pass.table(), [](int, int) {}, body);
   const float scale = o.scale * p.inverse_temperature, factor[2] = {scale, scale};
   store_rows(sums, factor, pass.scratch, p.width, [&](int r) {
     const int position = pass.row + r;
@@ -205,25 +207,19 @@ HSTU_DEVICE void cross_entropy_dtable(const CrossEntropyBackward<Bfloat16>& o) {
     targets[buffer][own] = target_of(p, position);
     lse[buffer][own] = position < p.positions ? o.lse[position] * kLog2E : INFINITY;  // no weight behind the last
   };
-  const auto body = [&](int, int buffer) {
-#pragma unroll 1
-    for (int c = 0; c < Pass::kColumns; c += Pass::kBlock) {
-      float s[Pass::kBlock / 8][4];
-      clear(s);
-      multiply_rows<kWidth, Pass::kBlock>(s, pass.row_tile, pass.column_tile(buffer), c);
+  const auto body = [&](int, int c, int buffer, typename Pass::Products& s) {
 #pragma unroll
-      for (int n = 0; n < Pass::kBlock / 8; ++n) {
+    for (int n = 0; n < Pass::kBlock / 8; ++n) {
 #pragma unroll
-        for (int j = 0; j < 4; ++j) {
-          const int place = Pass::column(c, n, j), item = pass.own_row(j / 2);
-          s[n][j] = dlogit_of(pass.logit(s[n][j], item), lse[buffer][place], item == targets[buffer][place]);
-          dbias[j / 2] += s[n][j];
-        }
+      for (int j = 0; j < 4; ++j) {
+        const int place = Pass::column(c, n, j), item = pass.own_row(j / 2);
+        s[n][j] = dlogit_of(pass.logit(s[n][j], item), lse[buffer][place], item == targets[buffer][place]);
+        dbias[j / 2] += s[n][j];
       }
-      add_weighted_rows<kWidth, Pass::kBlock>(sums, s, pass.column_tile(buffer), c, 0);
     }
+    add_weighted_rows<kWidth, Pass::kBlock>(sums, s, pass.column_tile(buffer), c, 0);
   };
-  pass.walk(p.table, p.table_stride, p.items, p.hidden, p.hidden_stride, p.positions, side, body);
+  pass.walk(pass.table(), pass.hidden(), side, body);
   if (pass.row >= p.items) return;
   const float scale = o.scale * p.inverse_temperature, factor[2] = {scale, scale};
   store_rows(sums, factor, pass.scratch, p.width, [&](int r) {

@@ -64,6 +64,13 @@ HSTU_DEVICE void clear(float (&tiles)[kCount][4]) {
   for (int n = 0; n < kCount; ++n) tiles[n][0] = tiles[n][1] = tiles[n][2] = tiles[n][3] = 0.0f;
 }
 
+/// Rows of bfloat16 in global memory, with zeros up to a multiple of 16 columns.
+struct PackedRows {
+  const Bfloat16* first;
+  std::int64_t stride;
+  int rows, cols;
+};
+
 /// Rows of kWidth bfloat16 in shared memory.  Pieces of 16 bytes are swapped within their row so that the eight rows of
 /// an 8×8 matrix meet different banks.
 template <int kWidth>
@@ -86,18 +93,16 @@ struct Tile {
     return static_cast<std::uint32_t>(row * kRowBytes) + (lane ^ static_cast<std::uint32_t>(columns_of_16 << 5));
   }
 
-  /// Starts loading rows [first, first + kTileRows) of `matrix`; rows from `end` on and columns from `cols` on, rounded
-  /// up to 16, become zero.
+  /// Starts loading the rows [first, first + kTileRows) of a matrix; what it does not have becomes zero.
   template <int kTileRows>
-  static HSTU_DEVICE void load(std::uint32_t to, const Bfloat16* matrix, int first, int end, std::int64_t stride,
-                               int cols) {
+  static HSTU_DEVICE void load(std::uint32_t to, const PackedRows& matrix, int first) {
     const int piece = static_cast<int>(threadIdx.x) % kPieces;
-    const bool has_piece = piece / 2 * 16 < cols;
+    const bool has_piece = piece / 2 * 16 < matrix.cols;
 #pragma unroll
     for (int row = 0; row < kTileRows; row += kThreads / kPieces) {
       const int own = row + static_cast<int>(threadIdx.x) / kPieces;
-      const bool is_there = first + own < end && has_piece;
-      const Bfloat16* const from = is_there ? matrix + (first + own) * stride + piece * 8 : matrix;
+      const bool is_there = first + own < matrix.rows && has_piece;
+      const Bfloat16* const from = matrix.first + (is_there ? (first + own) * matrix.stride + piece * 8 : 0);
       copy_async(to + offset(own, piece), from, is_there ? 16 : 0);
     }
   }

@@ -15,6 +15,8 @@ struct AttentionCase {
   bool has_position = true, has_time = true, has_shared_tables = false;
   double dropout = 0.0;
   TimeFunction function = TimeFunction::log;
+  AttentionMask mask{};
+  std::vector<std::int64_t> targets{};
 };
 
 inline const std::vector<std::int64_t> kAllLengths{0, 1, 31, 32, 33, 63, 64, 65, 127, 128, 129, 200};
@@ -74,7 +76,9 @@ struct AttentionProblem {
                .normalizer = 50.0,
                .dropout = c.dropout,
                .stream = {.seed = 99, .step = 4, .site = 2},
-               .first_row = 12345};
+               .first_row = 12345,
+               .mask = c.mask,
+               .num_targets = c.targets.empty() ? Tensor() : Tensor::from(c.targets)};
   }
 
   Tensor offsets_tensor() const { return Tensor::from(offsets); }
@@ -86,7 +90,8 @@ struct AttentionProblem {
     bias.position_rows = std::make_shared<const DistanceRows>(rows);
     bias.time_table = time_table;
     bias.time_panels = std::make_shared<const TimePanels>(offsets_tensor(), Tensor::from(query_times),
-                                                          Tensor::from(key_times), borders);
+                                                          Tensor::from(key_times), borders,
+                                                          of.mask.contextual_seq_len);
     for (const Tensor& x : {q, k, v, position_table, time_table}) {
       if (x.defined()) zero_grad(x);
     }
@@ -132,7 +137,8 @@ std::vector<Tensor> run_attention(const AttentionProblem& problem) {
   const AttentionCase& c = problem.of;
   const cuda::AttentionLookup lookup(device(), problem.rows, c.has_position ? problem.position_table.size(0) : 1000,
                                      &problem.borders, c.has_time ? problem.time_table.size(0) : 1000);
-  const cuda::AttentionBatch batch(device(), problem.offsets, problem.query_times, problem.key_times);
+  const cuda::AttentionBatch batch(device(), problem.offsets, problem.query_times, problem.key_times, c.mask,
+                                   problem.options.num_targets);
   std::int64_t qk_head = 0, v_head = 0;
   const auto q = upload_heads<Element>(problem.q, c.heads, qk_head),
              k = upload_heads<Element>(problem.k, c.heads, qk_head);
@@ -174,6 +180,24 @@ std::vector<Tensor> run_attention(const AttentionProblem& problem) {
   if (c.has_position) results.push_back(download(dposition, problem.position_table.shape()));
   if (c.has_time) results.push_back(download(dtime, problem.time_table.shape()));
   return results;
+}
+
+/// Every part of the mask, alone and together, in tiles of one user and of several.
+inline std::vector<AttentionCase> masked_cases() {
+  using enum AttentionKind;
+  std::vector<AttentionCase> cases{
+      {.lengths = {70, 5, 130}, .heads = 2, .dqk = 16, .dv = 16, .targets = {20, 5, 67}},
+      {.lengths = {200, 31}, .heads = 1, .dqk = 25, .dv = 25, .mask = {.max_attn_len = 20}},
+      {.lengths = {33, 0, 100}, .heads = 2, .dqk = 16, .dv = 9, .mask = {.contextual_seq_len = 3}, .targets = {1, 0, 40}},
+      {.lengths = {150}, .heads = 1, .dqk = 16, .dv = 16, .kind = softmax, .mask = {.contextual_seq_len = 70}},
+      {.lengths = {180, 64}, .heads = 1, .dqk = 16, .dv = 16, .kind = softmax,
+       .mask = {.max_attn_len = 16, .min_full_attn_seq_len = 30}, .targets = {20, 0}},
+      {.lengths = {170, 40, 33}, .heads = 2, .dqk = 16, .dv = 32, .has_shared_tables = true, .dropout = 0.3,
+       .mask = {.contextual_seq_len = 4, .max_attn_len = 10, .min_full_attn_seq_len = 7}, .targets = {35, 2, 29}},
+      {.lengths = {100, 60}, .heads = 1, .dqk = 16, .dv = 16, .kind = softmax, .has_time = false, .dropout = 0.2,
+       .mask = {.contextual_seq_len = 2, .max_attn_len = 30}, .targets = {10, 50}},
+      {.lengths = {80}, .heads = 1, .dqk = 16, .dv = 16, .has_position = false, .mask = {.max_attn_len = 5}, .targets = {30}}};
+  return cases;
 }
 
 /// Fails unless every result is near the expected one.

@@ -46,9 +46,12 @@ TEST_CASE("attention on tensor cores: without a bias, and with dropout", "[cuda]
   }
 }
 
-TEST_CASE("attention on tensor cores: the sizes whose work docs/kernels.md counts", "[cuda][attention][mma][counted]") {
-  check_mma({.lengths = {200, 200, 200}, .heads = 2, .dqk = 64, .dv = 64});
-  check_mma({.lengths = {512}, .heads = 2, .dqk = 64, .dv = 64});
+TEST_CASE("attention on tensor cores: under Meta's production mask", "[cuda][attention][mma][mask][parity]") {
+  for (const AttentionCase& c : masked_cases()) check_mma(c);
+  const AttentionMask mask{.contextual_seq_len = 2, .max_attn_len = 40, .min_full_attn_seq_len = 3};
+  check_mma({.lengths = {150, 70}, .heads = 1, .dqk = 64, .dv = 64, .mask = mask, .targets = {50, 1}});
+  check_mma({.lengths = {90, 70}, .heads = 1, .dqk = 128, .dv = 100, .mask = mask, .targets = {20, 33}});
+  check_mma({.lengths = {90}, .heads = 1, .dqk = 200, .dv = 256, .mask = mask, .targets = {20}});
 }
 
 TEST_CASE("time cells: the bucket of every difference near a border", "[cuda][attention][property]") {

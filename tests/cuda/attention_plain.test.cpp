@@ -38,6 +38,32 @@ TEST_CASE("plain attention on the device: without a bias, and with dropout", "[c
   }
 }
 
+TEST_CASE("plain attention on the device: under Meta's production mask", "[cuda][attention][mask][parity]") {
+  for (const AttentionCase& c : masked_cases()) check_plain(c);
+}
+
+TEST_CASE("attention on the device: masks that do not fit are refused", "[cuda][attention][mask][errors]") {
+  const std::vector<std::int64_t> offsets{0, 4};
+  const auto batch = [&](const AttentionMask& mask, std::int64_t targets) {
+    return cuda::AttentionBatch(device(), offsets, {}, {}, mask, Tensor::from<std::int64_t>({targets}));
+  };
+  REQUIRE_THROWS_MATCHES(batch({}, 5), ShapeError, says("user 0 has 5 targets"));
+  REQUIRE_THROWS_MATCHES(batch({.contextual_seq_len = 3}, 2), ShapeError, says("at least contextual_seq_len = 3"));
+  REQUIRE_THROWS_MATCHES(batch({.max_attn_len = -1}, 0), ConfigError, says("must not be negative"));
+  const auto made = batch({.max_attn_len = 2}, 1);
+  const auto operands = [&](const AttentionOptions& options) { return made.operands<float>({}, options, 8, 8); };
+  AttentionOptions options{.mask = {.max_attn_len = 2}, .num_targets = Tensor::from<std::int64_t>({1})};
+  REQUIRE(operands(options).tokens == 4);
+  options.mask.max_attn_len = 3;
+  REQUIRE_THROWS_MATCHES(operands(options), ConfigError, says("made for another mask"));
+  options.mask.max_attn_len = 2;
+  options.num_targets = Tensor::from<std::int64_t>({2});
+  REQUIRE_THROWS_MATCHES(operands(options), ConfigError, says("made for another mask"));
+  options.num_targets = Tensor::from<std::int64_t>({1});
+  options.attn_scale = Tensor::from<float>({2.0f});
+  REQUIRE_THROWS_MATCHES(operands(options), ConfigError, says("no kernel for attn_scale"));
+}
+
 TEST_CASE("attention on the device: heads that are too wide are refused", "[cuda][attention][errors]") {
   const cuda::AttentionBatch batch(device(), std::vector<std::int64_t>{0, 4}, {}, {});
   cuda::AttentionForward<float> o{};

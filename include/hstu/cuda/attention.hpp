@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Jagged causal attention on the device: ops/hstu_attention.hpp in float32 (the plain rung) and, on tensor cores, with
+// Jagged attention on the device, causal or under the mask of its batch: ops/hstu_attention.hpp in float32 (the plain rung) and, on tensor cores, with
 // bfloat16 operands (mma).  Sums, tables and results are float32 in both.
 #pragma once
 #include <hstu/cuda/attention_lookup.hpp>
@@ -16,6 +16,7 @@ template <class Element>
 struct AttentionRung {
   static constexpr auto kQueryTiles = AttentionBatch::Tiles::of_users, kKeyTiles = kQueryTiles;
   static constexpr std::int64_t kTimeParts = 4;  // of a block
+  static constexpr bool kKeysSumTargets = false;
   static constexpr const char* kFile[] = {"attention_plain", "attention_plain", "attention_plain"};
 
   static std::string name(const AttentionOperands<float>&, const char* pass) {
@@ -40,6 +41,7 @@ struct AttentionRung<Bfloat16> {
   using Operands = AttentionOperands<Bfloat16>;
   static constexpr auto kQueryTiles = AttentionBatch::Tiles::of_queries, kKeyTiles = AttentionBatch::Tiles::of_keys;
   static constexpr std::int64_t kTimeParts = 1;
+  static constexpr bool kKeysSumTargets = true;  // the gradients of scores with targets, by the distance of the key
   static constexpr const char* kFile[] = {"attention_mma_forward", "attention_mma_queries", "attention_mma_keys"};
 
   static std::int64_t width(const Operands& o) {
@@ -73,8 +75,8 @@ struct AttentionRung<Bfloat16> {
            (diagonals + histogram) * std::int64_t{sizeof(float)};
   }
   static std::int64_t keys_bytes(const Operands& o) {
-    const std::int64_t stages = width(o) <= 128 ? 2 : 1, statistics = 2 * 64 * 2 * std::int64_t{sizeof(float)};
-    return 2 * row_tile(o) + 2 * stages * column_tile(o) + table_bytes(o) + statistics;
+    const std::int64_t stages = width(o) <= 128 ? 2 : 1, side = 2 * 64 * 5 * std::int64_t{sizeof(float)};
+    return 2 * row_tile(o) + 2 * stages * column_tile(o) + table_bytes(o) + side;
   }
   static std::int64_t slices(const Operands& o) { return width(o) <= 128 ? 1 : 2; }
 };
@@ -131,17 +133,23 @@ void attention_backward(Device& device, const AttentionBatch& batch, const Atten
   const std::int64_t parts = std::min(query_tiles.size(), kMaxParts);
   Buffer<float> delta(device, p.is_softmax ? batch.tokens() * p.heads : 0);
   if (p.is_softmax) {
-    const AttentionDelta d{result.y,         result.dy,    delta.data(), result.y_stride,
-                           result.dy_stride, delta.size(), p.heads,      p.dv};
-    detail::launch_warps(device, {"attention_plain", "attention_delta_plain"}, d.rows, d);
+    constexpr std::int64_t kRowsOfWarp = 8;  // as in kernels/attention_plain.cu
+    const AttentionDelta d{result.y,     result.dy, delta.data(), result.y_stride, result.dy_stride,
+                           delta.size(), p.tokens,  p.heads,      p.dv};
+    detail::launch_warps(device, {"attention_plain", "attention_delta_plain"}, detail::divide_up(d.rows, kRowsOfWarp), d);
   }
-  Buffer<float> by_distance(device, p.bias.by_distance ? p.heads * parts * batch.longest() : 0);
+  const bool has_target_row = Rung::kKeysSumTargets && p.places != nullptr && p.bias.by_distance != nullptr;
+  const std::int64_t position_rows = parts + (has_target_row ? 1 : 0);
+  Buffer<float> by_distance(device, p.bias.by_distance ? p.heads * position_rows * batch.longest() : 0);
+  Buffer<float> target_sums(device, p.places ? p.heads * batch.tokens() : 0);
   Buffer<float> by_bucket(device, p.bias.by_bucket ? p.heads * parts * Rung::kTimeParts * p.bias.buckets : 0);
   o.tiles = query_tiles.data();
   o.num_tiles = static_cast<std::int32_t>(query_tiles.size());
   o.delta = delta.data();
   o.position_parts = by_distance.data();
   o.time_parts = by_bucket.data();
+  o.target_sums = target_sums.data();
+  o.position_rows = static_cast<std::int32_t>(position_rows);
   device.launch({Rung::kFile[1], Rung::name(p, "backward_queries")},
                 {.blocks = parts,
                  .threads = detail::kRowThreads,
@@ -155,8 +163,23 @@ void attention_backward(Device& device, const AttentionBatch& batch, const Atten
                  .blocks_y = p.heads * Rung::slices(p),
                  .shared_bytes = Rung::keys_bytes(p)},
                 o);
+  if (has_target_row) {
+    const Buffer<TargetUser>& users = batch.mask().target_users();
+    const TargetDistances t{target_sums.data(),
+                            users.data(),
+                            by_distance.data() + parts * batch.longest(),
+                            position_rows * batch.longest(),
+                            static_cast<std::int32_t>(users.size()),
+                            p.tokens,
+                            p.longest};
+    device.launch({"attention_tables", "target_distances"},
+                  {.blocks = detail::divide_up(batch.longest(), detail::kRowThreads),
+                   .threads = detail::kRowThreads,
+                   .blocks_y = p.heads},
+                  t);
+  }
   if (dposition_table != nullptr) {
-    lookup.add_up_positions(device, by_distance.data(), parts, batch.longest(), p.heads, p.bias.position_heads,
+    lookup.add_up_positions(device, by_distance.data(), position_rows, batch.longest(), p.heads, p.bias.position_heads,
                             dposition_table);
   }
   if (dtime_table != nullptr) {

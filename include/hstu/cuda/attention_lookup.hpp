@@ -7,10 +7,9 @@
 #include <map>
 #include <numeric>
 
+#include <hstu/cuda/attention_mask.hpp>
 #include <hstu/cuda/elementwise.hpp>
-#include <hstu/cuda/operands/attention.hpp>
 #include <hstu/cuda/time_cells.hpp>
-#include <hstu/ops/attention_pass.hpp>
 
 namespace hstu::cuda {
 
@@ -106,11 +105,15 @@ class AttentionLookup {
 /// Of a batch: made once for all layers.
 class AttentionBatch {
  public:
-  /// offsets [users + 1] from 0 to T; times [T], or none for models without a bias by time.
-  /// Throws DataError if the times of a user are more than 2³¹ − 1 seconds apart.
+  /// offsets [users + 1] from 0 to T; times [T], or none for models without a bias by time; mask and num_targets as in
+  /// AttentionOptions.  Throws DataError if the times of a user are more than 2³¹ − 1 seconds apart, and as
+  /// hstu_attention does if the mask does not fit.
   AttentionBatch(const Device& device, std::span<const std::int64_t> offsets,
-                 std::span<const std::int64_t> query_times_s, std::span<const std::int64_t> key_times_s)
-      : device_(device), bounds_(offsets.begin(), offsets.end()) {
+                 std::span<const std::int64_t> query_times_s, std::span<const std::int64_t> key_times_s,
+                 const AttentionMask& mask = {}, const Tensor& num_targets = {})
+      : device_(device),
+        bounds_(offsets.begin(), offsets.end()),
+        mask_(device, bounds_, mask, num_targets) {
     for (std::size_t b = 0; b + 1 < bounds_.size(); ++b) {
       longest_ = std::max(longest_, bounds_[b + 1] - bounds_[b]);
       spans_.resize(static_cast<std::size_t>(bounds_[b + 1]), {bounds_[b], bounds_[b + 1]});
@@ -123,6 +126,7 @@ class AttentionBatch {
 
   std::int64_t tokens() const { return bounds_.back(); }
   std::int64_t longest() const { return longest_; }
+  const DeviceMask& mask() const { return mask_; }
 
   /// The first tokens of runs of work; those with most work first, so that no block begins a long one last.
   enum class Tiles {
@@ -145,18 +149,21 @@ class AttentionBatch {
       for (std::int32_t token = 0; token < all; token += kTokenRows) first.push_back(token);
     }
     std::ranges::stable_sort(first, std::greater<>(), [&](std::int32_t token) {
-      return kind == Tiles::of_keys ? span(token + kTokenRows - 1).end - token : token - span(token).first;
+      const KeySpan seen = mask_.seen()[static_cast<std::size_t>(token)];
+      return kind == Tiles::of_keys ? span(token + kTokenRows - 1).end - token : seen.last - seen.first;
     });
     return tiles = Buffer<std::int32_t>(device_, first);
   }
 
-  /// Operands with everything but matrices.
+  /// Operands with everything but matrices.  Throws ConfigError for another mask than that of the batch.
   template <class Element>
   AttentionOperands<Element> operands(const AttentionBias& bias, const AttentionOptions& options, std::int64_t dqk,
                                       std::int64_t dv) const {
-    check<ConfigError>(options.is_causal(), "cuda: attention: no kernel for masks, targets or attn_scale");
+    check<ConfigError>(mask_.is_of(options), "cuda: attention: the batch was made for another mask");
+    check<ConfigError>(!options.attn_scale.defined(), "cuda: attention: no kernel for attn_scale");
     AttentionOperands<Element> o{};
     o.spans = spans_on_device_.data();
+    mask_.fill(o);
     o.tokens = bounds_.back();
     o.longest = longest_;
     o.bias = bias;
@@ -201,6 +208,7 @@ class AttentionBatch {
 
   const Device& device_;
   std::vector<std::int32_t> bounds_;
+  DeviceMask mask_;
   std::int32_t longest_ = 0;
   std::vector<TokenSpan> spans_;
   Buffer<TokenSpan> spans_on_device_;
@@ -245,8 +253,7 @@ class GatheredBias {
                         static_cast<std::int32_t>(entries)};
     device.launch(
         {"attention_tables", "gather_table"},
-        {.blocks = detail::divide_up(entries, detail::kRowThreads), .threads = detail::kRowThreads, .blocks_y = heads},
-        o);
+        {.blocks = detail::divide_up(entries * heads, detail::kRowThreads), .threads = detail::kRowThreads}, o);
     return by_entry;
   }
 

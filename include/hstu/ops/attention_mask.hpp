@@ -11,6 +11,8 @@ struct AttentionMask {
   std::int64_t contextual_seq_len = 0;     ///< tokens at the front that see every token before the targets
   std::int64_t max_attn_len = 0;           ///< window: how many ids back a query sees; 0 = no window
   std::int64_t min_full_attn_seq_len = 0;  ///< this many ids before the targets, and the targets, see past the window
+
+  bool operator==(const AttentionMask&) const = default;
 };
 
 /// Keys first … last − 1.

@@ -35,6 +35,20 @@ struct TokenSpan {
   std::int32_t end;
 };
 
+/// Keys first … last − 1, as tokens of the batch.
+struct KeySpan {
+  std::int32_t first;
+  std::int32_t last;
+};
+
+/// Of 16 tokens as queries: the keys that some of them sees besides itself (last = 0: none), and those that all see.
+struct BlockKeys {
+  std::int32_t first;
+  std::int32_t last;
+  std::int32_t common_first;
+  std::int32_t common_last;
+};
+
 /// What all passes of attention read: float, or bfloat16 bits (std::uint16_t) packed by pack_heads, in which zeros fill
 /// the columns of each head up to a multiple of 16.
 template <class Element>
@@ -47,7 +61,11 @@ struct AttentionOperands {
   std::int64_t v_stride;
   std::int32_t qk_head_stride;
   std::int32_t v_head_stride;
-  const TokenSpan* spans;  ///< [T]: of the user that owns each token
+  const TokenSpan* spans;      ///< [T]: of the user that owns each token
+  const KeySpan* seen;         ///< [T]: the keys that a query sees, besides itself
+  const BlockKeys* blocks;     ///< of 16 queries each, as many as whole tiles of 64 have
+  const std::int32_t* places;  ///< [T]: where distances are counted from, targets all from the first; null: own place
+  std::int32_t looks_ahead;    ///< some query sees keys behind it
   std::int32_t tokens;     ///< T
   std::int32_t longest;    ///< history
   AttentionBias bias;
@@ -68,11 +86,11 @@ struct AttentionForward {
   AttentionOperands<Element> of;
   const std::int32_t* tiles;  ///< the first token of each run of queries that a block treats
   float* y;                   ///< [T, heads·dv], rows y_stride apart
-  float* lse;                 ///< [T, heads]: log Σ exp of the scores, softmax only
+  float* lse;                 ///< [heads, T]: log Σ exp of the scores, softmax only
   std::int64_t y_stride;
 };
 
-/// delta[t, h] = Σ dy·y over the columns of a head; softmax only.
+/// delta[h, t] = Σ dy·y over the columns of a head; softmax only.
 struct AttentionDelta {
   const float* y;
   const float* dy;
@@ -80,6 +98,7 @@ struct AttentionDelta {
   std::int64_t y_stride;
   std::int64_t dy_stride;
   std::int64_t rows;  ///< T·heads
+  std::int32_t tokens;
   std::int32_t heads;
   std::int32_t dv;
 };
@@ -99,8 +118,27 @@ struct AttentionBackward {
   std::int64_t dq_stride;
   std::int64_t dk_stride;
   std::int64_t dv_stride;
-  float* position_parts;  ///< [heads, parts, longest]: gradients by distance
+  float* position_parts;  ///< [heads, position_rows, longest]: gradients by distance, a row of each block
   float* time_parts;      ///< [heads, parts, buckets]
+  float* target_sums;     ///< [heads, T]: of every key, Σ gradients of its scores with targets; only with places
+  std::int32_t position_rows;
+};
+
+/// A user with targets: its first token and its first target.
+struct TargetUser {
+  std::int32_t first;
+  std::int32_t targets_begin;
+};
+
+/// by_distance[h · rows_apart + d] = Σ target_sums[h, targets_begin − d] over the users, in their order.
+struct TargetDistances {
+  const float* target_sums;  ///< [heads, T]
+  const TargetUser* users;
+  float* by_distance;
+  std::int64_t rows_apart;
+  std::int32_t num_users;
+  std::int32_t tokens;
+  std::int32_t longest;
 };
 
 /// bfloat16 rows of heads from float32: dims columns of each, zeros up to the next head.
