@@ -24,6 +24,12 @@ void bench_all(Runner& runner) {
   for (const AttentionSize& shape : shapes) {
     for (const AttentionKind kind : {AttentionKind::silu, AttentionKind::softmax}) bench_attention(runner, shape, kind);
   }
+  const std::int64_t masked_length = is_once ? 512 : 4096, masked_users = is_once ? 1 : 8;
+  for (const AttentionSize& shape :
+       {AttentionSize{masked_users, masked_length, 2, 64, {.max_attn_len = masked_length / 8}},
+        AttentionSize{masked_users, masked_length, 2, 64, {}, masked_length / 2}}) {
+    bench_attention(runner, shape, AttentionKind::silu);
+  }
   bench_attention_tables(runner, is_once ? AttentionSize{3, 200, 2, 64} : AttentionSize{128, 200, 2, 64});
   for (const std::int32_t cols : {64, 256}) {
     const RowsSize rows{is_once ? 256 : 16'777'216 / cols, cols};
@@ -31,11 +37,11 @@ void bench_all(Runner& runner) {
     bench_elementwise(runner, rows);
     bench_embedding(runner, rows, is_once ? 100 : 3707);
   }
-  bench_adam(runner, is_once ? 20'000 : 16'777'216);
+  bench_adam(runner, is_once ? 400'000 : 16'777'216);
   const LossSize loss = is_once ? LossSize{192, 64, 300, 20} : LossSize{16'384, 64, 3707, 128};
   bench_cross_entropy(runner, loss);
   bench_sampled_softmax(runner, loss);
-  if (is_once) bench_ranking(runner, 4, 3000, 60, 10);
+  if (is_once) bench_ranking(runner, 4, 3707, 165, 10);
   else bench_ranking(runner, 1024, 3707, 165, 100);
 }
 

@@ -57,5 +57,6 @@ std::span<const hstu::cuda::KernelImage> hstu::cuda::kernel_images() {
 ")
 add_library(hstu_cuda STATIC ${kernel_folder}/kernel_images.cpp)
 add_library(hstu::cuda ALIAS hstu_cuda)
+set_target_properties(hstu_cuda PROPERTIES EXPORT_NAME cuda)
 set_source_files_properties(${kernel_folder}/kernel_images.cpp PROPERTIES OBJECT_DEPENDS "${kernel_binaries}")
 target_link_libraries(hstu_cuda PUBLIC hstu::hstu ${CMAKE_DL_LIBS})

@@ -38,9 +38,9 @@ HSTU_DEVICE float weight_factor(const AttentionOperands<Element>& o, std::int64_
   return random_word(o.dropout_key, index) >= o.dropout_threshold ? o.dropout_scale : 0.0f;
 }
 
-/// True if 16 queries from `query` on see one of the keys first … last − 1.
-HSTU_DEVICE bool sees_some(const BlockKeys& block, int query, int first, int last) {
-  return (first < block.last && last > block.first) || (first < query + 16 && last > query);
+/// True if 16 queries from `query` on, of which some see `keys`, see one of the keys first … last − 1.
+HSTU_DEVICE bool sees_some(const KeySpan& keys, int query, int first, int last) {
+  return (first < keys.last && last > keys.first) || (first < query + 16 && last > query);
 }
 
 /// The same for one query and one key.

@@ -117,14 +117,17 @@ template <int kColumns>
 struct QueryRows {
   int first, row;      // first query of the block, first of the warp
   int begin, end;      // of the keys that the block sees, `begin` a multiple of kColumns
-  BlockKeys block;     // in lane b < 4: of the rows 16·b … 16·b + 15
+  KeySpan some, all;   // in lane b < 4: what some and what all of the rows 16·b … 16·b + 15 see
   KeySpan seen[2];     // by the lane's two queries
   int place[2], time[2];
 
   HSTU_DEVICE QueryRows(const MmaOperands& p, int first_query)
-      : first(first_query), row(first + 16 * warp_id()), block(p.blocks[first / 16 + lane_id() % 4]) {
-    begin = min(block.first, first);
-    end = max(block.last, min(first + kRows, p.tokens));
+      : first(first_query),
+        row(first + 16 * warp_id()),
+        some(p.seen_by_some[first / 16 + lane_id() % 4]),
+        all(p.seen_by_all[first / 16 + lane_id() % 4]) {
+    begin = min(some.first, first);
+    end = max(some.last, min(first + kRows, p.tokens));
 #pragma unroll
     for (int distance = 1; distance <= 2; distance *= 2) {
       begin = min(begin, __shfl_xor_sync(kAllLanes, begin, distance));
@@ -144,7 +147,7 @@ struct QueryRows {
   /// The first tile from `key` on of which the block sees something; `end` or more: there is none.
   HSTU_DEVICE int next_tile(int key) const {
     const int own = first + 16 * (lane_id() % 4);
-    while (key < end && __any_sync(kAllLanes, sees_some(block, own, key, key + kColumns)) == 0) key += kColumns;
+    while (key < end && __any_sync(kAllLanes, sees_some(some, own, key, key + kColumns)) == 0) key += kColumns;
     return key;
   }
   HSTU_DEVICE bool sees(int half, int key) const { return cuda::sees(seen[half], query(half), key); }
@@ -161,24 +164,25 @@ struct QueryRows {
     });
   }
 
-  /// Calls whole(c) for blocks of kBlock keys of a tile that the warp sees whole, else some(c) for the blocks of 16 of
+  /// Calls whole(c) for blocks of kBlock keys of a tile that the warp sees whole, else part(c) for the blocks of 16 of
   /// which it sees something.
-  template <int kBlock, class Whole, class Some>
-  HSTU_DEVICE void visit(int key, const Whole& whole, const Some& some) const {
-    BlockKeys own;
-    own.first = __shfl_sync(kAllLanes, block.first, warp_id());
-    own.last = __shfl_sync(kAllLanes, block.last, warp_id());
-    own.common_first = __shfl_sync(kAllLanes, block.common_first, warp_id());
-    own.common_last = __shfl_sync(kAllLanes, block.common_last, warp_id());
-    if (key >= own.common_first && key + kColumns <= own.common_last) {
+  template <int kBlock, class Whole, class Part>
+  HSTU_DEVICE void visit(int key, const Whole& whole, const Part& part) const {
+    const KeySpan own_all = of_warp(all), own_some = of_warp(some);
+    if (key >= own_all.first && key + kColumns <= own_all.last) {
 #pragma unroll 1
       for (int c = 0; c < kColumns; c += kBlock) whole(c);
     } else {
 #pragma unroll 1
       for (int c = 0; c < kColumns; c += 16) {
-        if (sees_some(own, row, key + c, key + c + 16)) some(c);
+        if (sees_some(own_some, row, key + c, key + c + 16)) part(c);
       }
     }
+  }
+
+ private:
+  static HSTU_DEVICE KeySpan of_warp(const KeySpan& keys) {
+    return {__shfl_sync(kAllLanes, keys.first, warp_id()), __shfl_sync(kAllLanes, keys.last, warp_id())};
   }
 };
 

@@ -59,14 +59,16 @@ struct KeyPass {
 
   HSTU_DEVICE int key(int half) const { return row + lane_id() / 4 + 8 * half; }
 
-  /// What the queries from `query` on see, 16 of them in each lane below kColumns / 16, repeated in the others.
-  HSTU_DEVICE BlockKeys blocks_from(int query) const { return p.blocks[query / 16 + lane_id() % kBlocks]; }
+  /// The lanes below kBlocks have 16 queries of a tile each; the others repeat them.
+  static HSTU_DEVICE int own_queries(int query) { return query + 16 * (lane_id() % kBlocks); }
+  /// True if one of the lane's queries sees one of `count` keys.
+  HSTU_DEVICE bool sees_keys(int query, int first_key, int count) const {
+    const int own = own_queries(query);
+    return sees_some(p.seen_by_some[own / 16], own, first_key, first_key + count);
+  }
   /// The first tile from `query` on that sees one of the block's keys; `end` or more: there is none.
   HSTU_DEVICE int next_tile(int query, int end) const {
-    while (query < end && __any_sync(kAllLanes, sees_some(blocks_from(query), query + 16 * (lane_id() % kBlocks), first,
-                                                          first + kRows)) == 0) {
-      query += kColumns;
-    }
+    while (query < end && __any_sync(kAllLanes, sees_keys(query, first, kRows)) == 0) query += kColumns;
     return query;
   }
 
@@ -147,10 +149,9 @@ struct KeyPass {
   /// Blocks of kBlock queries if all queries of the tile see all keys of the warp, else those blocks of 16 of which one
   /// sees some.
   HSTU_DEVICE void visit(int query, int buffer) {
-    const BlockKeys own = blocks_from(query);
-    const int own_first = query + 16 * (lane_id() % kBlocks);
-    const unsigned some = __ballot_sync(kAllLanes, sees_some(own, own_first, row, row + 16));
-    if (__all_sync(kAllLanes, row >= own.common_first && row + 16 <= own.common_last)) {
+    const KeySpan all = p.seen_by_all[own_queries(query) / 16];
+    const unsigned some = __ballot_sync(kAllLanes, sees_keys(query, row, 16));
+    if (__all_sync(kAllLanes, row >= all.first && row + 16 <= all.last)) {
 #pragma unroll 1
       for (int c = 0; c < kColumns; c += kBlock) add_block<kBlock, false>(query, c, buffer);
     } else {

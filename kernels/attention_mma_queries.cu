@@ -46,7 +46,8 @@ struct QueryPass {
         tables(p.bias, shared + 2 * Plan::kRowTileBytes + 2 * kStages * Plan::kTileBytes),
         diagonals(tables.windows + ScoreTables<kSoftmax>::words(p.bias)),
         histogram(diagonals + kCopies * kCopyPitch),
-        by_distance(o.position_parts + (static_cast<std::int64_t>(head) * o.position_rows + blockIdx.x) * p.longest) {}
+        by_distance(o.position_parts +
+                    (static_cast<std::int64_t>(head) * o.position_rows + blockIdx.x) * o.position_stride) {}
 
   HSTU_DEVICE bool adds_positions() const { return p.bias.by_distance != nullptr && slice == 0; }
   HSTU_DEVICE bool adds_times() const { return p.bias.by_bucket != nullptr && slice == 0; }
@@ -66,7 +67,7 @@ struct QueryPass {
     }
     if (!adds_times()) return;
     __syncthreads();
-    float* const by_bucket = o.time_parts + (static_cast<std::int64_t>(head) * gridDim.x + blockIdx.x) * p.bias.buckets;
+    float* const by_bucket = o.time_parts + (static_cast<std::int64_t>(head) * gridDim.x + blockIdx.x) * o.time_stride;
     for (int b = thread; b < p.bias.buckets; b += kThreads) {
       float sum = 0.0f;
       for (int i = 0; i < kThreads; ++i) sum += histogram[b * kThreads + (i + b) % kThreads];  // from bank b on

@@ -217,9 +217,9 @@ HSTU_KERNEL(kThreads) attention_backward_queries_plain(const __grid_constant__ A
   float* const v = k + kColumns * pitch_of(p.dqk);
   float* const dscores = v + kColumns * pitch_of(p.dv);
   const std::int64_t head = blockIdx.y;
-  float* const by_distance = o.position_parts + (head * o.position_rows + blockIdx.x) * p.longest;
+  float* const by_distance = o.position_parts + (head * o.position_rows + blockIdx.x) * o.position_stride;
   float* const by_bucket =
-      o.time_parts + ((head * gridDim.x + blockIdx.x) * kWarps + warp_id()) * p.bias.buckets;
+      o.time_parts + ((head * gridDim.x + blockIdx.x) * kWarps + warp_id()) * o.time_stride;
   if (p.bias.by_distance != nullptr) {
     for (int d = static_cast<int>(threadIdx.x); d < p.longest; d += kThreads) by_distance[d] = 0.0f;
   }

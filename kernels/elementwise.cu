@@ -7,23 +7,28 @@
 namespace hstu::cuda {
 
 constexpr int kThreads = 128;
+constexpr int kRowsOfWarp = 4;
 
-/// Calls body(row, column) for the elements of this warp's row.
+/// Calls body(row, column, bias of the column) for the elements of this warp's rows; several, to read the bias once for
+/// them.
 template <class Body>
-HSTU_DEVICE void for_own_row(std::int64_t rows, int cols, const Body& body) {
-  const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * (kThreads / kWarpSize) + warp_id();
-  if (row >= rows) return;
-  for (int c = lane_id(); c < cols; c += kWarpSize) body(row, c);
+HSTU_DEVICE void for_own_rows(std::int64_t rows, int cols, const float* bias, const Body& body) {
+  const std::int64_t warp = static_cast<std::int64_t>(blockIdx.x) * (kThreads / kWarpSize) + warp_id();
+  const std::int64_t first = warp * kRowsOfWarp, last = min(rows, first + kRowsOfWarp);
+  for (int c = lane_id(); c < cols; c += kWarpSize) {
+    const float of_column = bias != nullptr ? bias[c] : 0.0f;
+    for (std::int64_t row = first; row < last; ++row) body(row, c, of_column);
+  }
 }
 
 HSTU_KERNEL(kThreads) sigmoid_gate_forward(const __grid_constant__ SigmoidGateForward o) {
-  for_own_row(o.rows, o.cols, [&](std::int64_t row, int c) {
+  for_own_rows(o.rows, o.cols, nullptr, [&](std::int64_t row, int c, float) {
     o.y[row * o.cols + c] = o.a[row * o.cols + c] * sigmoid(o.u[row * o.u_stride + c]);
   });
 }
 
 HSTU_KERNEL(kThreads) sigmoid_gate_backward(const __grid_constant__ SigmoidGateBackward o) {
-  for_own_row(o.rows, o.cols, [&](std::int64_t row, int c) {
+  for_own_rows(o.rows, o.cols, nullptr, [&](std::int64_t row, int c, float) {
     const float dy = o.dy[row * o.cols + c], open = sigmoid(o.u[row * o.u_stride + c]);
     o.da[row * o.cols + c] = dy * open;
     o.du[row * o.du_stride + c] = dy * o.a[row * o.cols + c] * (open * (1.0f - open));
@@ -31,9 +36,9 @@ HSTU_KERNEL(kThreads) sigmoid_gate_backward(const __grid_constant__ SigmoidGateB
 }
 
 HSTU_KERNEL(kThreads) bias_activation_forward(const __grid_constant__ BiasActivationForward o) {
-  for_own_row(o.rows, o.cols, [&](std::int64_t row, int c) {
+  for_own_rows(o.rows, o.cols, o.bias, [&](std::int64_t row, int c, float bias) {
     const std::int64_t i = row * o.cols + c;
-    const float x = o.z[i] + (o.bias != nullptr ? o.bias[c] : 0.0f);
+    const float x = o.z[i] + bias;
     float y = o.activation == Activation::silu               ? silu(x)
               : o.activation == Activation::relu && x < 0.0f ? 0.0f
                                                              : x;
@@ -43,11 +48,11 @@ HSTU_KERNEL(kThreads) bias_activation_forward(const __grid_constant__ BiasActiva
 }
 
 HSTU_KERNEL(kThreads) bias_activation_backward(const __grid_constant__ BiasActivationBackward o) {
-  for_own_row(o.rows, o.cols, [&](std::int64_t row, int c) {
+  for_own_rows(o.rows, o.cols, o.bias, [&](std::int64_t row, int c, float bias) {
     const std::int64_t i = row * o.cols + c;
     float slope = 1.0f;
     if (o.activation != Activation::none) {
-      const float x = o.z[i] + (o.bias != nullptr ? o.bias[c] : 0.0f);
+      const float x = o.z[i] + bias;
       if (o.activation == Activation::silu) slope = silu_slope(x, sigmoid(x));
       if (o.activation == Activation::relu && !(x > 0.0f)) slope = 0.0f;
     }
@@ -73,7 +78,7 @@ HSTU_KERNEL(kSumThreads) sum_rows(const __grid_constant__ SumRows o) {
   const std::int64_t last = min(o.rows, first + o.rows_per_chunk);
   float sum = 0.0f;
   if (c < o.cols) {
-    for (std::int64_t row = first + warp_id(); row < last; row += kSumThreads / kWarpSize) sum += o.x[row * o.cols + c];
+    for (std::int64_t row = first + warp_id(); row < last; row += kSumThreads / kWarpSize) sum += o.x[row * o.x_stride + c];
   }
   of_warp[warp_id()][lane_id()] = sum;
   __syncthreads();

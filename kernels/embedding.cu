@@ -32,21 +32,39 @@ HSTU_KERNEL(kThreads) embedding_forward(const __grid_constant__ EmbeddingForward
   }
 }
 
+/// The lanes look up 32 places at a time, whose rows they then add one after the other, 128 columns at a time.
 HSTU_KERNEL(kThreads) sum_segments(const __grid_constant__ SumSegments o) {
+  constexpr int kOwn = 4;
   const std::int64_t segment = warp_index();
   if (segment >= o.segments) return;
   const int first = o.starts[segment], last = o.starts[segment + 1];
   float* const row = o.dtable + static_cast<std::int64_t>(o.ids[segment]) * o.cols;
-  for (int c = lane_id(); c < o.cols; c += kWarpSize) {
-    float sum = 0.0f;
-    for (int i = first; i < last; ++i) {
-      const std::int32_t place = o.places[i];
-      const float coefficient = o.coefficients != nullptr ? o.coefficients[place] : 1.0f;
-      std::int32_t source = o.group == 1 ? place : place / o.group;
-      if (o.rows != nullptr) source = o.rows[source];
-      sum = fmaf(coefficient, o.values[static_cast<std::int64_t>(source) * o.cols + c], sum);
+  for (int begin = lane_id(); begin - lane_id() < o.cols; begin += kOwn * kWarpSize) {
+    float sums[kOwn]{};
+    for (int base = first; base < last; base += kWarpSize) {
+      std::int32_t own_source = 0;
+      float own_coefficient = 1.0f;
+      if (base + lane_id() < last) {
+        const std::int32_t place = o.places[base + lane_id()];
+        if (o.coefficients != nullptr) own_coefficient = o.coefficients[place];
+        own_source = o.group == 1 ? place : place / o.group;
+        if (o.rows != nullptr) own_source = o.rows[own_source];
+      }
+      for (int k = 0; k < min(last - base, kWarpSize); ++k) {
+        const std::int64_t source = __shfl_sync(kAllLanes, own_source, k);
+        const float coefficient = __shfl_sync(kAllLanes, own_coefficient, k);
+#pragma unroll
+        for (int n = 0; n < kOwn; ++n) {
+          const int c = begin + n * kWarpSize;
+          if (c < o.cols) sums[n] = fmaf(coefficient, o.values[source * o.cols + c], sums[n]);
+        }
+      }
     }
-    row[c] = fmaf(o.scale, sum, o.accumulates ? row[c] : 0.0f);
+#pragma unroll
+    for (int n = 0; n < kOwn; ++n) {
+      const int c = begin + n * kWarpSize;
+      if (c < o.cols) row[c] = fmaf(o.scale, sums[n], o.accumulates ? row[c] : 0.0f);
+    }
   }
 }
 

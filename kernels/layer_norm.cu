@@ -7,30 +7,48 @@
 
 namespace hstu::cuda {
 
+constexpr int kRowsOfTeam = 4;  // forward; so the weights are read once for several rows
+
+/// The thread's columns of the weights, 1 and 0 without any.
+template <int kOwn>
+struct Weights {
+  float weight[kOwn], bias[kOwn];
+
+  template <class Team>
+  HSTU_DEVICE Weights(const Team&, const float* weights, const float* biases, int cols) {
+    Team::load(bias, biases, biases != nullptr ? cols : 0);
+    Team::load(weight, weights, weights != nullptr ? cols : 0);
+    if (weights != nullptr) return;
+#pragma unroll
+    for (int k = 0; k < kOwn; ++k) weight[k] = 1.0f;
+  }
+};
+
 template <int kOwn, int kTeam>
 HSTU_DEVICE void layer_norm_forward(const LayerNormForward& o) {
   using Team = RowTeam<kTeam>;
-  const std::int64_t row = Team::index();
-  if (row >= o.rows) return;
-  float x[kOwn];
-  Team::load(x, o.x + row * o.cols, o.cols);
   const float share = 1.0f / static_cast<float>(o.cols);
-  const float mean = Team::sum(x) * share;
+  const Weights<kOwn> w(Team{}, o.weight, o.bias, o.cols);
+  const std::int64_t first = Team::index() * kRowsOfTeam, last = min(o.rows, first + kRowsOfTeam);
+  for (std::int64_t row = first; row < last; ++row) {
+    float x[kOwn];
+    Team::load(x, o.x + row * o.cols, o.cols);
+    const float mean = Team::sum(x) * share;
 #pragma unroll
-  for (int k = 0; k < kOwn; ++k) x[k] = Team::id() + k * kTeam < o.cols ? x[k] - mean : 0.0f;
-  const float rstd = rsqrtf(Team::dot(x, x) * share + o.eps);
+    for (int k = 0; k < kOwn; ++k) x[k] = Team::id() + k * kTeam < o.cols ? x[k] - mean : 0.0f;
+    const float rstd = rsqrtf(Team::dot(x, x) * share + o.eps);
 #pragma unroll
-  for (int k = 0; k < kOwn; ++k) {
-    const int c = Team::id() + k * kTeam;
-    if (c >= o.cols) break;
-    float y = x[k] * rstd;
-    if (o.weight != nullptr) y = fmaf(y, o.weight[c], o.bias[c]);
-    if (o.gate != nullptr) y *= o.gate[row * o.gate_stride + c];
-    o.y[row * o.cols + c] = drop(o.dropout, static_cast<std::uint64_t>(row * o.cols + c), y);
-  }
-  if (Team::id() == 0) {
-    o.mean[row] = mean;
-    o.rstd[row] = rstd;
+    for (int k = 0; k < kOwn; ++k) {
+      const int c = Team::id() + k * kTeam;
+      if (c >= o.cols) break;
+      float y = fmaf(x[k] * rstd, w.weight[k], w.bias[k]);
+      if (o.gate != nullptr) y *= o.gate[row * o.gate_stride + c];
+      o.y[row * o.cols + c] = drop(o.dropout, static_cast<std::uint64_t>(row * o.cols + c), y);
+    }
+    if (Team::id() == 0) {
+      o.mean[row] = mean;
+      o.rstd[row] = rstd;
+    }
   }
 }
 
@@ -38,6 +56,7 @@ template <int kOwn, int kTeam>
 HSTU_DEVICE void layer_norm_backward(const LayerNormBackward& o) {
   using Team = RowTeam<kTeam>;
   const float share = 1.0f / static_cast<float>(o.cols);
+  const Weights<kOwn> w(Team{}, o.weight, o.bias, o.cols);
   float dweight[kOwn], dbias[kOwn];
 #pragma unroll
   for (int k = 0; k < kOwn; ++k) dweight[k] = dbias[k] = 0.0f;
@@ -56,15 +75,12 @@ HSTU_DEVICE void layer_norm_backward(const LayerNormBackward& o) {
       x[k] = (x[k] - mean) * rstd;
       g[k] = drop(o.dropout, static_cast<std::uint64_t>(row * o.cols + c), g[k]);
       if (o.gate != nullptr) {
-        const float affine = o.weight != nullptr ? fmaf(x[k], o.weight[c], o.bias[c]) : x[k];
-        if (o.dgate != nullptr) o.dgate[row * o.dgate_stride + c] = g[k] * affine;
+        if (o.dgate != nullptr) o.dgate[row * o.dgate_stride + c] = g[k] * fmaf(x[k], w.weight[k], w.bias[k]);
         g[k] *= o.gate[row * o.gate_stride + c];
       }
-      if (o.weight != nullptr) {
-        dweight[k] = fmaf(g[k], x[k], dweight[k]);
-        dbias[k] += g[k];
-        g[k] *= o.weight[c];
-      }
+      dweight[k] = fmaf(g[k], x[k], dweight[k]);
+      dbias[k] += g[k];
+      g[k] *= w.weight[k];
     }
     const float along_one = Team::sum(g) * share, along_x = Team::dot(g, x) * share;
 #pragma unroll

@@ -8,6 +8,14 @@ namespace hstu::cuda {
 
 constexpr int kThreads = 256;
 
+/// Where the threads of a block begin to take turns with a row, such that the first one's score begins a sector; can be
+/// below 0.
+HSTU_DEVICE int first_item(const float* scores) {
+  constexpr int kSectorFloats = 8;
+  const auto float_number = reinterpret_cast<std::uintptr_t>(scores) / sizeof(float);
+  return static_cast<int>(threadIdx.x) - static_cast<int>(float_number % kSectorFloats);
+}
+
 HSTU_KERNEL(kThreads) exclude_items(const __grid_constant__ ExcludeItems o) {
   const std::int64_t row = blockIdx.x;
   const std::int32_t target = o.targets != nullptr ? o.targets[row] : 0;
@@ -25,7 +33,8 @@ HSTU_KERNEL(kThreads) rank_targets(const __grid_constant__ RankTargets o) {
   const std::int32_t target = o.targets[blockIdx.x];
   const float own = scores[target];
   int own_better = 0, own_broken = 0;
-  for (int item = 1 + static_cast<int>(threadIdx.x); item < o.items; item += kThreads) {
+  for (int item = first_item(scores); item < o.items; item += kThreads) {
+    if (item < 1) continue;
     const float score = scores[item];
     own_better += item != target && score >= own ? 1 : 0;
     own_broken += isfinite(score) ? 0 : 1;
@@ -58,7 +67,8 @@ HSTU_DEVICE Threshold find_threshold(const float* scores, int items, int k, int*
   for (int shift = 24; shift >= 0; shift -= 8) {
     bins[threadIdx.x] = 0;
     __syncthreads();
-    for (int item = 1 + static_cast<int>(threadIdx.x); item < items; item += kThreads) {
+    for (int item = first_item(scores); item < items; item += kThreads) {
+      if (item < 1) continue;
       const std::uint32_t order = order_of(scores[item]);
       if (shift == 24 || order >> (shift + 8) == prefix) atomicAdd(&bins[order >> shift & 255], 1);
     }
@@ -99,7 +109,15 @@ HSTU_DEVICE void sort_descending(unsigned long long* keys, int size) {
 HSTU_KERNEL(kThreads) top_k(const __grid_constant__ TopK o) {
   __shared__ unsigned long long keys[TopK::kMaxK];  // order of the score, then lower ids first
   __shared__ int bins[kThreads], choice[2], found, broken, ties_before[kThreads / kWarpSize + 1];
-  const float* const scores = o.scores + static_cast<std::int64_t>(blockIdx.x) * o.items;
+  extern __shared__ float staged[];
+  const float* scores = o.scores + static_cast<std::int64_t>(blockIdx.x) * o.items;
+  if (o.is_staged) {
+    for (int item = first_item(scores); item < o.items; item += kThreads) {
+      if (item >= 0) staged[item] = scores[item];
+    }
+    scores = staged;
+    __syncthreads();
+  }
   int size = 1;
   while (size < o.k) size *= 2;
   for (int i = static_cast<int>(threadIdx.x); i < size; i += kThreads) keys[i] = 0;
@@ -107,12 +125,12 @@ HSTU_KERNEL(kThreads) top_k(const __grid_constant__ TopK o) {
   const Threshold threshold = find_threshold(scores, o.items, min(o.k, o.items - 1), bins, choice);
 
   int ties = 0;  // among the items before this round's
-  for (int first = 1; first < o.items; first += kThreads) {
-    const int item = first + static_cast<int>(threadIdx.x);
-    const float score = item < o.items ? scores[item] : kExcludedScore;
+  for (int item = first_item(scores); item - static_cast<int>(threadIdx.x) < o.items; item += kThreads) {
+    const bool is_there = item >= 1 && item < o.items;
+    const float score = is_there ? scores[item] : kExcludedScore;
     const std::uint32_t order = order_of(score);
     if (!isfinite(score)) atomicAdd(&broken, 1);
-    const bool is_tie = item < o.items && order == threshold.order;
+    const bool is_tie = is_there && order == threshold.order;
     const unsigned mask = __ballot_sync(kAllLanes, is_tie);
     if (lane_id() == 0) ties_before[warp_id() + 1] = __popc(mask);
     __syncthreads();
@@ -122,7 +140,7 @@ HSTU_KERNEL(kThreads) top_k(const __grid_constant__ TopK o) {
       before += w < warp_id() ? of_warp : 0;
       ties += of_warp;
     }
-    const bool is_in = item < o.items && (order > threshold.order || (is_tie && before < threshold.ties));
+    const bool is_in = is_there && (order > threshold.order || (is_tie && before < threshold.ties));
     if (is_in && score != kExcludedScore) {
       keys[atomicAdd(&found, 1)] =
           static_cast<unsigned long long>(order) << 32 | (0xffffffffu - static_cast<unsigned>(item));

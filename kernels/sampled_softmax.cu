@@ -19,10 +19,16 @@ struct Candidates {
   HSTU_DEVICE std::int32_t item(int r) const {
     return r < o.num_negatives ? o.negatives[token * o.num_negatives + r] : target;
   }
-  HSTU_DEVICE const float* row(int r) const { return o.table + item(r) * o.table_stride; }
   /// Negatives that are the target are left out.
   HSTU_DEVICE bool counts(int r) const { return r == o.num_negatives || item(r) != target; }
 };
+
+/// Calls body(r, item) for the candidates from `base` on, up to 32, which the lanes read at once.
+template <class Body>
+HSTU_DEVICE void for_32(const Candidates& candidates, int base, int count, const Body& body) {
+  const int own = base + lane_id() < count ? candidates.item(base + lane_id()) : 0;
+  for (int k = 0; k < min(count - base, kWarpSize); ++k) body(base + k, __shfl_sync(kAllLanes, own, k));
+}
 
 template <int kOwn, int kTeam>
 HSTU_DEVICE void sampled_softmax_forward(const SampledSoftmaxForward& f) {
@@ -36,13 +42,18 @@ HSTU_DEVICE void sampled_softmax_forward(const SampledSoftmaxForward& f) {
   float hidden[kOwn];
   Team::load(hidden, o.hidden + candidates.token * o.cols, o.cols);
   float largest = -INFINITY, of_target = 0.0f;
-  for (int r = 0; r < count; ++r) {
-    float row[kOwn];
-    Team::load(row, candidates.row(r), o.cols);
-    const float logit = Team::dot(hidden, row) * o.inverse_temperature;
-    if (candidates.counts(r)) largest = fmaxf(largest, logit);
-    if (r == o.num_negatives) of_target = logit;
-    if (r % kTeam == Team::id()) weights[r] = logit;  // read again by the thread that wrote it
+  for (int base = 0; base < count; base += kWarpSize) {
+    float own = 0.0f;
+    for_32(candidates, base, count, [&](int r, int item) {
+      float row[kOwn];
+      Team::load(row, o.table + item * o.table_stride, o.cols);
+      const float logit = Team::dot(hidden, row) * o.inverse_temperature;
+      if (r == o.num_negatives) of_target = logit;
+      if (r == o.num_negatives || item != candidates.target) largest = fmaxf(largest, logit);
+      if (r - base == lane_id()) own = logit;
+    });
+    const int r = base + lane_id();  // read again by the thread that writes it
+    if (r < count && r % kTeam == Team::id()) weights[r] = own;
   }
   float total = 0.0f;
   for (int r = Team::id(); r < count; r += kTeam) {
@@ -70,12 +81,15 @@ HSTU_DEVICE void sampled_softmax_dhidden(const SampledSoftmaxBackward& b) {
   float sums[kOwn];
 #pragma unroll
   for (int k = 0; k < kOwn; ++k) sums[k] = 0.0f;
-  for (int r = 0; r < count; ++r) {
-    float row[kOwn];
-    Team::load(row, candidates.row(r), o.cols);
-    const float weight = weights[r];
+  for (int base = 0; base < count; base += kWarpSize) {
+    const float own = base + lane_id() < count ? weights[base + lane_id()] : 0.0f;
+    for_32(candidates, base, count, [&](int r, int item) {
+      float row[kOwn];
+      Team::load(row, o.table + item * o.table_stride, o.cols);
+      const float weight = __shfl_sync(kAllLanes, own, r - base);
 #pragma unroll
-    for (int k = 0; k < kOwn; ++k) sums[k] = fmaf(weight, row[k], sums[k]);
+      for (int k = 0; k < kOwn; ++k) sums[k] = fmaf(weight, row[k], sums[k]);
+    });
   }
 #pragma unroll
   for (int k = 0; k < kOwn; ++k) {

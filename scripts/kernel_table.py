@@ -1,18 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What ptxas, the disassembler and the PTX machine say about the kernels of a build.
+"""What ptxas and the disassembler say about the kernels of a build.
 
-    kernel_table.py BUILD                  fails if a kernel spills registers, or one on tensor cores has no HMMA
-    kernel_table.py BUILD --write          also rewrites the tables in docs/kernels.md
-    kernel_table.py BUILD --report FILE    with counters of the launches of
-                                           PTX_REPORT=FILE BUILD/bin/hstu_cuda_tests "[counted]"
+    kernel_table.py BUILD            fails if a kernel spills registers, or one on tensor cores has no HMMA
+    kernel_table.py BUILD --write    also rewrites the table in docs/kernels.md
 
 HMMA (a tensor-core product in SASS) is looked for where cuobjdump and nvdisasm are in the PATH
 (pip install nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm).
 """
 import argparse
 import collections
-import json
 import pathlib
 import re
 import shutil
@@ -52,20 +49,6 @@ def count_products(binary, architecture):
     return counts
 
 
-def read_launches(path):
-    """{(kernel, grid): {counter: sum}} of a PTX_REPORT."""
-    names = ("warp_instructions", "mma_flops", "global_sectors", "global_sectors_ideal", "shared_wavefronts",
-             "shared_wavefronts_ideal", "atomics")
-    sums = {}
-    for line in path.read_text().splitlines():
-        launch = json.loads(line)
-        row = sums.setdefault((launch["kernel"], tuple(launch["grid"])), dict.fromkeys(("launches", *names), 0))
-        row["launches"] += 1
-        for name in names:
-            row[name] += launch[name]
-    return sums
-
-
 def register_table(files, products):
     architectures = sorted({a for kernels in files.values() for of in kernels.values() for a in of})
     lines = ["| kernel | " + " | ".join(f"sm_{a}" for a in architectures) + " | shared | HMMA |",
@@ -76,19 +59,6 @@ def register_table(files, products):
             shared = max(row[2] for row in of.values())
             count = products.get(kernel)
             lines.append(f"| `{kernel}` | " + " | ".join(cells) + f" | {shared or ''} | {count or ''} |")
-    return "\n".join(lines)
-
-
-def launch_table(launches):
-    lines = ["| kernel | blocks | warp instructions | tensor MFLOP | sectors / ideal | wavefronts / ideal | atomics |",
-             "| --- | --- | --- | --- | --- | --- | --- |"]
-    for (kernel, grid), row in launches.items():
-        sectors = row["global_sectors"] / max(1, row["global_sectors_ideal"])
-        waves = row["shared_wavefronts"] / max(1, row["shared_wavefronts_ideal"])
-        count = row["launches"]
-        blocks = " × ".join(str(n) for n in grid[:2])
-        lines.append(f"| `{kernel}` | {blocks} | {row['warp_instructions'] // count:,} | "
-                     f"{row['mma_flops'] / count / 1e6:.1f} | {sectors:.3f} | {waves:.3f} | {row['atomics']} |")
     return "\n".join(lines)
 
 
@@ -105,7 +75,6 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("build", type=pathlib.Path)
     options.add_argument("--write", action="store_true")
-    options.add_argument("--report", type=pathlib.Path)
     asked = options.parse_args()
     files = read_logs(asked.build / "kernels")
     problems = [f"{kernel} spills {row[1]} bytes on sm_{a}" for kernels in files.values()
@@ -127,8 +96,6 @@ def main() -> int:
     print(f"kernel_table: {kernels} kernels in {len(files)} files, {len(problems)} problems")
     if asked.write:
         write_block("registers", register_table(files, products))
-        if asked.report:
-            write_block("counters", launch_table(read_launches(asked.report)))
     return 1 if problems else 0
 
 

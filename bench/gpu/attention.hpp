@@ -9,6 +9,15 @@ namespace hstu::bench {
 
 struct AttentionSize {
   std::int64_t users, length, heads, dims;
+  AttentionMask mask{};
+  std::int64_t targets = 0;  // of each user
+
+  std::string name() const {
+    std::string name = concat(users, " × ", length, ", ", heads, " heads of ", dims);
+    if (mask.max_attn_len > 0) name += concat(", masked: the last ", mask.max_attn_len);
+    if (targets > 0) name += concat(", masked: ", targets, " targets");
+    return name;
+  }
 };
 
 /// Operands of one call and all that they point at.
@@ -20,7 +29,7 @@ class AttentionCall {
         padded_((s.dims + 15) / 16 * 16),
         borders_({.divisor = 0.301, .max_bucket = 64}),
         lookup_(device, signed_distance_rows(s.length), 2 * s.length - 1, &borders_, kTimeRows),
-        batch_(device, offsets(), times(), times()),
+        batch_(device, offsets(), times(), times(), s.mask, num_targets()),
         position_(random_floats(device, (2 * s.length - 1) * s.heads, 5)),
         time_(random_floats(device, kTimeRows * s.heads, 6)),
         bias_(device, batch_, lookup_, {position_.data(), time_.data(), s.heads, s.heads}),
@@ -39,7 +48,9 @@ class AttentionCall {
     const AttentionOptions options{.kind = kind,
                                    .num_heads = s.heads,
                                    .alpha = 1.0 / std::sqrt(static_cast<double>(s.dims)),
-                                   .normalizer = static_cast<double>(s.length)};
+                                   .normalizer = static_cast<double>(s.length),
+                                   .mask = s.mask,
+                                   .num_targets = num_targets()};
     o_ = batch_.operands<cuda::Bfloat16>(bias_.bias(), options, s.dims, s.dims);
     o_.q = q_.data();
     o_.k = k_.data();
@@ -52,7 +63,15 @@ class AttentionCall {
   std::int64_t width() const { return size_.heads * size_.dims; }
   std::int64_t buckets() const { return lookup_.bias().buckets; }
   /// Of queries and keys that they see.
-  std::int64_t pairs() const { return size_.users * size_.heads * size_.length * (size_.length + 1) / 2; }
+  std::int64_t pairs() const {
+    const SequenceMask mask{size_.mask, size_.length, size_.targets};
+    std::int64_t of_user = 0;
+    for (std::int64_t i = 0; i < size_.length; ++i) {
+      const KeyRange keys = mask.keys_of(i);
+      of_user += keys.last - keys.first + (i >= mask.targets_begin() ? 1 : 0);
+    }
+    return size_.users * size_.heads * of_user;
+  }
   /// Products over `count` operands of a head; the tensor cores take 16 columns at a time.
   std::int64_t flops(std::int64_t count) const { return 2 * pairs() * count * padded_; }
   /// `packed` matrices of bfloat16 and `plain` ones of float32.
@@ -84,6 +103,10 @@ class AttentionCall {
     std::vector<std::int64_t> offsets;
     for (std::int64_t u = 0; u <= size_.users; ++u) offsets.push_back(u * size_.length);
     return offsets;
+  }
+  Tensor num_targets() const {
+    return size_.targets == 0 ? Tensor()
+                              : Tensor::from(std::vector<std::int64_t>(static_cast<std::size_t>(size_.users), size_.targets));
   }
   std::vector<std::int64_t> times() const {
     std::vector<std::int64_t> times;
@@ -125,7 +148,7 @@ inline void bench_attention(Runner& runner, const AttentionSize& s, AttentionKin
   const bool is_softmax = kind == AttentionKind::softmax;
   AttentionCall call(runner.device(), s, kind);
   const std::string name = is_softmax ? "attention softmax" : "attention silu";
-  const std::string size = concat(s.users, " × ", s.length, ", ", s.heads, " heads of ", s.dims);
+  const std::string size = s.name();
   const double flops = 4.0 * static_cast<double>(call.pairs() * s.dims);
   runner.run({name + " forward", size, {{"attention_forward_mma", call.bytes(3, 1), call.flops(2)}}, flops},
              [&] { call.forward(); });
@@ -133,12 +156,17 @@ inline void bench_attention(Runner& runner, const AttentionSize& s, AttentionKin
   const std::int64_t distances = s.length * s.heads, buckets = call.buckets() * s.heads;
   std::vector<Work> backward{{"attention_backward_queries_mma", call.bytes(4, 1), call.flops(3)},
                              {"attention_backward_keys_mma", call.bytes(4, 2), call.flops(4)},
-                             {"sum_rows", 4 * (parts + 1) * distances},
+                             {"sum_rows", 4 * (parts + (s.targets > 1 ? 2 : 1)) * distances},
                              {"table_gradient", 4 * (distances + 3 * s.length + (2 * s.length - 1) * s.heads)},
                              {"sum_rows", 4 * (parts + 1) * buckets},
                              {"table_gradient", 4 * (2 * buckets + 2 * call.buckets())}};
+  const std::int64_t head_bytes = (4 * s.dims + 31) / 32 * 32;  // of y and dy, which are read in whole sectors
   if (is_softmax) {
-    backward.insert(backward.begin(), {"attention_delta_plain", call.bytes(0, 2) + 4 * call.tokens() * s.heads});
+    backward.insert(backward.begin(), {"attention_delta_plain", call.tokens() * s.heads * (2 * head_bytes + 4)});
+  }
+  if (s.targets > 1) {
+    const std::int64_t keys = (call.tokens() - s.users * s.targets) * s.heads;
+    backward.insert(backward.end() - 4, {"target_distances", 4 * (keys + distances)});
   }
   runner.run({name + " backward", size, backward, 2.5 * flops}, [&] { call.backward(); });
 }
@@ -146,7 +174,7 @@ inline void bench_attention(Runner& runner, const AttentionSize& s, AttentionKin
 /// What a training step does around attention.
 inline void bench_attention_tables(Runner& runner, const AttentionSize& s) {
   AttentionCall call(runner.device(), s, AttentionKind::silu);
-  const std::string size = concat(s.users, " × ", s.length, ", ", s.heads, " heads of ", s.dims);
+  const std::string size = s.name();
   runner.run({"operands to bfloat16", size, {{"pack_heads", call.bytes(1, 1)}}}, [&] { call.pack(); });
   runner.run({"bias tables by distance and bucket",
               size,

@@ -12,6 +12,8 @@
 
 namespace hstu::bench {
 
+constexpr std::int64_t kSector = 32;  // bytes that move with a number that stands alone
+
 struct LossSize {
   std::int64_t positions;
   std::int32_t cols, items, negatives;
@@ -97,7 +99,7 @@ inline void bench_sampled_softmax(Runner& runner, const LossSize& s) {
   runner.run({"its gradients",
               size,
               {{"sampled_softmax_dhidden", rows + 4 * count + own},
-               {"sum_segments", count * 4 * (s.cols + 2) + candidates.unique() * (4 * s.cols + 8)}}},
+               {"sum_segments", count * (4 * s.cols + 4 + 2 * kSector) + candidates.unique() * (4 * s.cols + 8)}}},
              [&] {
                cuda::sampled_softmax_backward(device, {o, dhidden.data(), 1.0f}, candidates, false, dtable.data());
              });
@@ -114,7 +116,6 @@ inline void bench_ranking(Runner& runner, std::int64_t rows, std::int32_t items,
   Buffer<std::int32_t> ranks(device, rows), best(device, rows * k), counts(device, rows);
   Buffer<float> best_scores(device, rows * k);
   const std::string size = concat(rows, " × ", items, " items");
-  constexpr std::int64_t kSector = 32;  // a score of an excluded item is written alone
   runner.run({"excluded items", size, {{"exclude_items", rows * seen * (4 + kSector)}}}, [&] {
     cuda::exclude_items(device, {scores.data(), excluded.data(), offsets_on_device.data(), targets.data(), rows, items});
   });

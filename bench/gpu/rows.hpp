@@ -59,17 +59,30 @@ inline void bench_elementwise(Runner& runner, const RowsSize& s) {
     cuda::sigmoid_gate_backward(
         device, {a.data(), u.data(), dy.data(), da.data(), du.data(), s.rows, s.cols, s.cols, s.cols});
   });
-  constexpr auto kSilu = cuda::Activation::silu;
+  cuda::BiasActivationForward forward{};
+  forward.z = a.data();
+  forward.bias = bias.data();
+  forward.y = y.data();
+  forward.rows = s.rows;
+  forward.cols = s.cols;
+  forward.activation = cuda::Activation::silu;
   runner.run({"bias and SiLU", s.name(), {{"bias_activation_forward", s.bytes(2)}}},
-             [&] { cuda::bias_activation_forward(device, {a.data(), bias.data(), y.data(), s.rows, s.cols, kSilu}); });
-  runner.run({"its gradient", s.name(), {{"bias_activation_backward", s.bytes(3)}}}, [&] {
-    cuda::bias_activation_backward(device, {a.data(), bias.data(), dy.data(), da.data(), s.rows, s.cols, kSilu});
-  });
+             [&] { cuda::bias_activation_forward(device, forward); });
+  cuda::BiasActivationBackward backward{};
+  backward.z = a.data();
+  backward.bias = bias.data();
+  backward.dy = dy.data();
+  backward.dz = da.data();
+  backward.rows = s.rows;
+  backward.cols = s.cols;
+  backward.activation = cuda::Activation::silu;
+  runner.run({"its gradient", s.name(), {{"bias_activation_backward", s.bytes(3)}}},
+             [&] { cuda::bias_activation_backward(device, backward); });
   const cuda::DropoutMask mask = cuda::dropout_mask(0.2, {.seed = 1, .step = 2, .site = 3}, 0, s.cols);
   runner.run({"dropout and residual", s.name(), {{"dropout", s.bytes(3)}}},
              [&] { cuda::dropout(device, {a.data(), u.data(), y.data(), s.count(), mask}); });
   runner.run({"sums over rows", s.name(), {{"sum_rows", s.bytes(1) + 4 * s.cols}}},
-             [&] { cuda::sum_row_groups(device, a.data(), 1, s.rows, s.cols, sums.data()); });
+             [&] { cuda::sum_row_groups(device, a.data(), s.cols, 1, s.rows, s.cols, sums.data()); });
 }
 
 /// Items and positions of tokens in one pass, and the gradient of the item table.

@@ -140,9 +140,12 @@ void attention_backward(Device& device, const AttentionBatch& batch, const Atten
   }
   const bool has_target_row = Rung::kKeysSumTargets && p.places != nullptr && p.bias.by_distance != nullptr;
   const std::int64_t position_rows = parts + (has_target_row ? 1 : 0);
-  Buffer<float> by_distance(device, p.bias.by_distance ? p.heads * position_rows * batch.longest() : 0);
+  constexpr std::int64_t kSectorFloats = 8;  // rows of parts begin with a sector
+  const std::int64_t position_stride = detail::divide_up(batch.longest(), kSectorFloats) * kSectorFloats;
+  const std::int64_t time_stride = detail::divide_up(p.bias.buckets, kSectorFloats) * kSectorFloats;
+  Buffer<float> by_distance(device, p.bias.by_distance ? p.heads * position_rows * position_stride : 0);
   Buffer<float> target_sums(device, p.places ? p.heads * batch.tokens() : 0);
-  Buffer<float> by_bucket(device, p.bias.by_bucket ? p.heads * parts * Rung::kTimeParts * p.bias.buckets : 0);
+  Buffer<float> by_bucket(device, p.bias.by_bucket ? p.heads * parts * Rung::kTimeParts * time_stride : 0);
   o.tiles = query_tiles.data();
   o.num_tiles = static_cast<std::int32_t>(query_tiles.size());
   o.delta = delta.data();
@@ -150,6 +153,8 @@ void attention_backward(Device& device, const AttentionBatch& batch, const Atten
   o.time_parts = by_bucket.data();
   o.target_sums = target_sums.data();
   o.position_rows = static_cast<std::int32_t>(position_rows);
+  o.position_stride = static_cast<std::int32_t>(position_stride);
+  o.time_stride = static_cast<std::int32_t>(time_stride);
   device.launch({Rung::kFile[1], Rung::name(p, "backward_queries")},
                 {.blocks = parts,
                  .threads = detail::kRowThreads,
@@ -167,8 +172,8 @@ void attention_backward(Device& device, const AttentionBatch& batch, const Atten
     const Buffer<TargetUser>& users = batch.mask().target_users();
     const TargetDistances t{target_sums.data(),
                             users.data(),
-                            by_distance.data() + parts * batch.longest(),
-                            position_rows * batch.longest(),
+                            by_distance.data() + parts * position_stride,
+                            position_rows * position_stride,
                             static_cast<std::int32_t>(users.size()),
                             p.tokens,
                             p.longest};
@@ -179,11 +184,12 @@ void attention_backward(Device& device, const AttentionBatch& batch, const Atten
                   t);
   }
   if (dposition_table != nullptr) {
-    lookup.add_up_positions(device, by_distance.data(), position_rows, batch.longest(), p.heads, p.bias.position_heads,
-                            dposition_table);
+    lookup.add_up_positions(device, {by_distance.data(), position_rows, position_stride}, batch.longest(), p.heads,
+                            p.bias.position_heads, dposition_table);
   }
   if (dtime_table != nullptr) {
-    lookup.add_up_times(device, by_bucket.data(), parts * Rung::kTimeParts, p.heads, p.bias.time_heads, dtime_table);
+    lookup.add_up_times(device, {by_bucket.data(), parts * Rung::kTimeParts, time_stride}, p.heads, p.bias.time_heads,
+                        dtime_table);
   }
 }
 

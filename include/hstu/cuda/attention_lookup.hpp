@@ -13,6 +13,13 @@
 
 namespace hstu::cuda {
 
+/// Sums over parts of a batch: [heads, count] rows, `stride` apart.
+struct TableParts {
+  const float* data;
+  std::int64_t count;
+  std::int64_t stride;
+};
+
 /// Entries (distances, buckets) sorted by the row of the table that they read.
 class TableRows {
  public:
@@ -31,13 +38,12 @@ class TableRows {
     starts_ = Buffer<std::int32_t>(device, starts);
   }
 
-  /// dtable [rows, table_heads] from parts [heads, num_parts, num_entries]; a shared table (table_heads 1) adds heads
-  /// up.
-  void add_up(Device& device, const float* parts, std::int64_t num_parts, std::int64_t num_entries, std::int64_t heads,
+  /// dtable [rows, table_heads] from parts; a shared table (table_heads 1) adds heads up.
+  void add_up(Device& device, const TableParts& parts, std::int64_t num_entries, std::int64_t heads,
               std::int64_t table_heads, float* dtable) const {
-    const std::int64_t per_table = heads / table_heads * num_parts;
     Buffer<float> sums(device, table_heads * num_entries);
-    sum_row_groups(device, parts, table_heads, per_table, num_entries, sums.data());
+    sum_row_groups(device, parts.data, parts.stride, table_heads, heads / table_heads * parts.count, num_entries,
+                   sums.data());
     const TableGradient o{sums.data(),
                           entries_.data(),
                           starts_.data(),
@@ -85,14 +91,14 @@ class AttentionLookup {
   const AttentionBias& bias() const { return bias_; }
   const Buffer<std::int32_t>& position_rows() const { return position_rows_; }
 
-  /// Gradients of the tables from parts by distance, [heads, num_parts, longest], and by bucket.
-  void add_up_positions(Device& device, const float* parts, std::int64_t num_parts, std::int64_t longest,
-                        std::int64_t heads, std::int64_t table_heads, float* dtable) const {
-    by_position_.add_up(device, parts, num_parts, longest, heads, table_heads, dtable);
+  /// Gradients of the tables from parts by distance, up to the longest history, and by bucket.
+  void add_up_positions(Device& device, const TableParts& parts, std::int64_t longest, std::int64_t heads,
+                        std::int64_t table_heads, float* dtable) const {
+    by_position_.add_up(device, parts, longest, heads, table_heads, dtable);
   }
-  void add_up_times(Device& device, const float* parts, std::int64_t num_parts, std::int64_t heads,
-                    std::int64_t table_heads, float* dtable) const {
-    by_time_.add_up(device, parts, num_parts, time_borders_.size(), heads, table_heads, dtable);
+  void add_up_times(Device& device, const TableParts& parts, std::int64_t heads, std::int64_t table_heads,
+                    float* dtable) const {
+    by_time_.add_up(device, parts, time_borders_.size(), heads, table_heads, dtable);
   }
 
  private:

@@ -7,7 +7,7 @@
 
 #include <hstu/cuda/buffer.hpp>
 #include <hstu/cuda/operands/attention.hpp>
-#include <hstu/ops/hstu_attention.hpp>
+#include <hstu/ops/attention_operands.hpp>
 
 namespace hstu::cuda {
 
@@ -36,7 +36,9 @@ class DeviceMask {
       if (mask.num_targets > 1) users.push_back({bounds[b], token_of(wide[b] + mask.targets_begin())});
     }
     seen_on_device_ = Buffer<KeySpan>(device, seen_);
-    blocks_ = Buffer<BlockKeys>(device, blocks(places));
+    const Blocks of_blocks = blocks(places);
+    seen_by_some_ = Buffer<KeySpan>(device, of_blocks.some);
+    seen_by_all_ = Buffer<KeySpan>(device, of_blocks.all);
     if (users.empty()) return;
     places_ = Buffer<std::int32_t>(device, places);
     users_ = Buffer<TargetUser>(device, users);
@@ -55,7 +57,8 @@ class DeviceMask {
   template <class Element>
   void fill(AttentionOperands<Element>& o) const {
     o.seen = seen_on_device_.data();
-    o.blocks = blocks_.data();
+    o.seen_by_some = seen_by_some_.data();
+    o.seen_by_all = seen_by_all_.data();
     o.places = places_.data();
     o.looks_ahead = looks_ahead_;
   }
@@ -63,27 +66,28 @@ class DeviceMask {
  private:
   static std::int32_t token_of(std::int64_t token) { return static_cast<std::int32_t>(token); }
 
-  /// Nothing is common to blocks with targets that share a place, or to one that the batch does not fill.
-  std::vector<BlockKeys> blocks(const std::vector<std::int32_t>& places) const {
+  /// Of every 16 queries.  Nothing is seen by all of those with targets that share a place, or that the batch does not
+  /// fill.
+  struct Blocks {
+    std::vector<KeySpan> some, all;
+  };
+  Blocks blocks(const std::vector<std::int32_t>& places) const {
     constexpr std::size_t kQueries = 16, kBlocksOfTile = 4;
+    constexpr std::int32_t kFar = std::numeric_limits<std::int32_t>::max();
     const std::size_t tokens = seen_.size(), tile = kQueries * kBlocksOfTile;
-    constexpr BlockKeys kNone{std::numeric_limits<std::int32_t>::max(), 0, 0, 0};
-    std::vector<BlockKeys> blocks((tokens + tile - 1) / tile * kBlocksOfTile, kNone);
+    const std::size_t count = (tokens + tile - 1) / tile * kBlocksOfTile;
+    Blocks blocks{std::vector<KeySpan>(count, {kFar, 0}), std::vector<KeySpan>(count, {0, 0})};
     for (std::size_t b = 0; b * kQueries < tokens; ++b) {
-      BlockKeys& block = blocks[b];
-      KeySpan common{0, std::numeric_limits<std::int32_t>::max()};
+      KeySpan& some = blocks.some[b];
+      KeySpan all{0, kFar};
       bool is_plain = (b + 1) * kQueries <= tokens;
       for (std::size_t i = b * kQueries; i < std::min((b + 1) * kQueries, tokens); ++i) {
         const KeySpan keys = seen_[i];
         is_plain &= places[i] == token_of(static_cast<std::int64_t>(i));
-        common = {std::max(common.first, keys.first), std::min(common.last, keys.last)};
-        if (keys.first >= keys.last) continue;
-        block.first = std::min(block.first, keys.first);
-        block.last = std::max(block.last, keys.last);
+        all = {std::max(all.first, keys.first), std::min(all.last, keys.last)};
+        if (keys.first < keys.last) some = {std::min(some.first, keys.first), std::max(some.last, keys.last)};
       }
-      if (!is_plain || common.first >= common.last) continue;
-      block.common_first = common.first;
-      block.common_last = common.last;
+      if (is_plain && all.first < all.last) blocks.all[b] = all;
     }
     return blocks;
   }
@@ -92,8 +96,7 @@ class DeviceMask {
   Tensor num_targets_;
   bool looks_ahead_;
   std::vector<KeySpan> seen_;
-  Buffer<KeySpan> seen_on_device_;
-  Buffer<BlockKeys> blocks_;
+  Buffer<KeySpan> seen_on_device_, seen_by_some_, seen_by_all_;
   Buffer<std::int32_t> places_;
   Buffer<TargetUser> users_;
 };

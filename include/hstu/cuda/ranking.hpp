@@ -8,9 +8,9 @@ namespace hstu::cuda {
 
 namespace detail {
 template <class Operands>
-void launch_ranking(Device& device, const char* function, const Operands& o) {
+void launch_ranking(Device& device, const char* function, const Operands& o, std::int64_t shared_bytes = 0) {
   constexpr std::int64_t kThreads = 256;
-  device.launch({"ranking", function}, {.blocks = o.rows, .threads = kThreads}, o);
+  device.launch({"ranking", function}, {.blocks = o.rows, .threads = kThreads, .shared_bytes = shared_bytes}, o);
 }
 }  // namespace detail
 
@@ -20,10 +20,13 @@ inline void exclude_items(Device& device, const ExcludeItems& o) {
 inline void rank_targets(Device& device, const RankTargets& o) {
   detail::launch_ranking(device, "rank_targets", o);
 }
-/// Throws ConfigError unless k is in [1, 1024].
-inline void top_k(Device& device, const TopK& o) {
+/// Fills in o.is_staged.  Throws ConfigError unless k is in [1, 1024].
+inline void top_k(Device& device, TopK o) {
   check<ConfigError>(o.k >= 1 && o.k <= TopK::kMaxK, "cuda: top_k: k must be in [1, ", TopK::kMaxK, "], got ", o.k);
-  detail::launch_ranking(device, "top_k", o);
+  constexpr std::int64_t kMostStaged = 80 * 1024;  // bytes: every GPU since sm_80 has 99 KB for a block
+  const std::int64_t row_bytes = o.items * std::int64_t{sizeof(float)};
+  o.is_staged = row_bytes <= kMostStaged;
+  detail::launch_ranking(device, "top_k", o, o.is_staged ? row_bytes : 0);
 }
 
 }  // namespace hstu::cuda

@@ -10,28 +10,6 @@ namespace hstu {
 
 namespace detail {
 
-/// Throws unless the mask fits every sequence.
-inline void check_mask(const AttentionMask& mask, const Tensor& num_targets, std::span<const std::int64_t> bounds) {
-  check<ConfigError>(
-      mask.contextual_seq_len >= 0 && mask.max_attn_len >= 0 && mask.min_full_attn_seq_len >= 0,
-      "hstu_attention: contextual_seq_len, max_attn_len and min_full_attn_seq_len must not be negative, got ",
-      mask.contextual_seq_len, ", ", mask.max_attn_len, " and ", mask.min_full_attn_seq_len);
-  const std::int64_t users = std::ssize(bounds) - 1;
-  check<ShapeError>(!num_targets.defined() ||
-                        (num_targets.dtype() == DType::int64 && num_targets.shape() == Shape{users}),
-                    "hstu_attention: num_targets must be int64 [", users, "], got ", num_targets.dtype(),
-                    num_targets.shape());
-  for (std::size_t b = 0; b + 1 < bounds.size(); ++b) {
-    const std::int64_t length = bounds[b + 1] - bounds[b];
-    const std::int64_t targets = num_targets.defined() ? num_targets.values<std::int64_t>()[b] : 0;
-    check<ShapeError>(targets >= 0 && targets <= length, "hstu_attention: user ", b, " has ", targets,
-                      " targets, expected 0 to the length of the sequence, ", length);
-    check<ShapeError>(length == 0 || mask.contextual_seq_len <= length - targets, "hstu_attention: user ", b, " has ",
-                      length - targets, " tokens before the targets, expected at least contextual_seq_len = ",
-                      mask.contextual_seq_len);
-  }
-}
-
 inline void check_scale(const Tensor& scale, AttentionKind kind, std::int64_t tokens, DType dtype) {
   check<ConfigError>(kind == AttentionKind::silu, "hstu_attention: attn_scale belongs to silu attention");
   check<ShapeError>(scale.dtype() == dtype && (scale.numel() == 1 || scale.shape() == Shape{tokens}),

@@ -6,7 +6,7 @@
 namespace hstu::cuda {
 
 /// The differences x = |difference| + 1 whose floats share their leading bits: bucket `first` up to last_of_first.
-struct TimeCell {
+struct alignas(8) TimeCell {
   std::uint32_t last_of_first;
   std::int32_t first;
 };
@@ -30,23 +30,15 @@ struct AttentionBias {
 };
 
 /// First token of a user, and one past the last.
-struct TokenSpan {
+struct alignas(8) TokenSpan {
   std::int32_t first;
   std::int32_t end;
 };
 
 /// Keys first … last − 1, as tokens of the batch.
-struct KeySpan {
+struct alignas(8) KeySpan {
   std::int32_t first;
   std::int32_t last;
-};
-
-/// Of 16 tokens as queries: the keys that some of them sees besides itself (last = 0: none), and those that all see.
-struct BlockKeys {
-  std::int32_t first;
-  std::int32_t last;
-  std::int32_t common_first;
-  std::int32_t common_last;
 };
 
 /// What all passes of attention read: float, or bfloat16 bits (std::uint16_t) packed by pack_heads, in which zeros fill
@@ -61,11 +53,12 @@ struct AttentionOperands {
   std::int64_t v_stride;
   std::int32_t qk_head_stride;
   std::int32_t v_head_stride;
-  const TokenSpan* spans;      ///< [T]: of the user that owns each token
-  const KeySpan* seen;         ///< [T]: the keys that a query sees, besides itself
-  const BlockKeys* blocks;     ///< of 16 queries each, as many as whole tiles of 64 have
-  const std::int32_t* places;  ///< [T]: where distances are counted from, targets all from the first; null: own place
-  std::int32_t looks_ahead;    ///< some query sees keys behind it
+  const TokenSpan* spans;       ///< [T]: of the user that owns each token
+  const KeySpan* seen;          ///< [T]: the keys that a query sees, besides itself
+  const KeySpan* seen_by_some;  ///< of 16 queries each, as many as whole tiles of 64 have; last = 0: none
+  const KeySpan* seen_by_all;
+  const std::int32_t* places;   ///< [T]: where distances are counted from, targets all from the first; null: own place
+  std::int32_t looks_ahead;     ///< some query sees keys behind it
   std::int32_t tokens;     ///< T
   std::int32_t longest;    ///< history
   AttentionBias bias;
@@ -118,10 +111,12 @@ struct AttentionBackward {
   std::int64_t dq_stride;
   std::int64_t dk_stride;
   std::int64_t dv_stride;
-  float* position_parts;  ///< [heads, position_rows, longest]: gradients by distance, a row of each block
-  float* time_parts;      ///< [heads, parts, buckets]
+  float* position_parts;  ///< [heads, position_rows, position_stride]: gradients by distance, a row of each block
+  float* time_parts;      ///< [heads, parts, time_stride]: gradients by bucket
   float* target_sums;     ///< [heads, T]: of every key, Σ gradients of its scores with targets; only with places
   std::int32_t position_rows;
+  std::int32_t position_stride;
+  std::int32_t time_stride;
 };
 
 /// A user with targets: its first token and its first target.

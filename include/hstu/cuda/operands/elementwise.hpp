@@ -55,6 +55,7 @@ struct BiasActivationBackward {
 struct SumRows {
   const float* x;
   float* sums;
+  std::int64_t x_stride;
   std::int64_t rows;
   std::int64_t rows_per_chunk;
   std::int32_t cols;

@@ -37,6 +37,7 @@ struct TopK {
   std::int64_t rows;
   std::int32_t items;
   std::int32_t k;
+  std::int32_t is_staged = 0;  ///< shared memory holds a row, which is read several times
 };
 
 }  // namespace hstu::cuda
