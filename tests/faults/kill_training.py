@@ -84,8 +84,11 @@ def main():
             _, complaint = process.communicate()
             if process.returncode == 0:
                 finished += 1
-                if fingerprint(run) != expected:
-                    sys.exit(f"run {finished}, after {kills} kills: not the run that nobody disturbed")
+                found = fingerprint(run)
+                if found != expected:
+                    parts = ", ".join(part for part in expected if found[part] != expected[part])
+                    sys.exit(f"run {finished}, after {kills} kills: not the run that nobody disturbed: {parts}, "
+                             f"{found['last names']}")
                 shutil.rmtree(run)
             elif process.returncode != -9:
                 sys.exit(f"after {kills} kills: exit status {process.returncode}: {complaint.decode()}")

@@ -9,8 +9,9 @@ namespace {
 void (*chosen)(std::string_view) = nullptr;
 }
 
-/// Freed blocks are watched for a while; with the usual 256 MiB of them every run would touch fresh pages.
-extern "C" const char* __asan_default_options() { return "quarantine_size_mb=4"; }
+/// Freed blocks are watched for a while; with the usual 256 MiB of them every run would touch fresh pages.  A finding
+/// run again with ASAN_OPTIONS=malloc_context_size=30 tells who asked for a block.
+extern "C" const char* __asan_default_options() { return "quarantine_size_mb=1:malloc_context_size=1"; }
 
 extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
   constexpr std::string_view kOption = "--target=";

@@ -76,8 +76,8 @@ inline void prepared(std::string_view bytes) {
 inline const std::string& file_with(std::string_view bytes) {
   static const int descriptor = ::memfd_create("fuzz", MFD_CLOEXEC);
   static const std::string path = "/proc/self/fd/" + std::to_string(descriptor);
-  require(::ftruncate(descriptor, 0) == 0, "ftruncate");
   require(::pwrite(descriptor, bytes.data(), bytes.size(), 0) == std::ssize(bytes), "pwrite");
+  require(::ftruncate(descriptor, std::ssize(bytes)) == 0, "ftruncate");  // last, so that its page stays
   return path;
 }
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Run folders: what they hold, resuming after any step, keeping the best weights.
+#include <sys/wait.h>
+
 #include "../io/files.hpp"
 #include "small_training.hpp"
 
@@ -186,6 +188,25 @@ TEST_CASE("fit: what a killed process wrote after its last checkpoint is dropped
   std::ofstream(earlier / "data" / "data.json") << "{";
   fit(earlier, config, data);
   require_same_run(earlier, whole);
+}
+
+TEST_CASE("fit: a process killed in the very last step of the last save leaves nothing behind a resumed one",
+          "[train][run][regression]") {
+  const TempFolder folder;
+  const auto data = small_data();
+  const fs::path run = folder.path("run");
+  fit(run, run_config("meta-ml-1m"), data);
+  const std::vector<std::string> names = names_in(run), last_names = names_in(run / "last");
+  // The optimizer of the epoch before, and the temporary files of a process that is gone.
+  std::ofstream(run / "last/optimizer-0123456789abcdef.safetensors") << "old";
+  const pid_t gone = ::fork();
+  if (gone == 0) ::_exit(0);
+  REQUIRE(::waitpid(gone, nullptr, 0) == gone);
+  for (const char* where : {".", "last"}) std::ofstream(run / where / concat(".hstu-", gone, "-0.tmp")) << "half";
+  REQUIRE(names_in(run / "last").size() == last_names.size() + 2);
+  CHECK(fit(run, run_config("meta-ml-1m"), data, {.resume = true}).is_complete);
+  CHECK(names_in(run) == names);
+  CHECK(names_in(run / "last") == last_names);
 }
 
 TEST_CASE("fit: a finished run may be given more epochs", "[train][run][property]") {

@@ -79,16 +79,6 @@ inline bool may_use_optimizer(const std::filesystem::path& folder, const std::st
   }
 }
 
-/// Removes optimizer files of other saves and what killed processes left.  They cost only space: no error is raised.
-inline void remove_leftovers(const std::filesystem::path& folder, const std::string& current_optimizer) {
-  std::error_code ignored;
-  for (std::filesystem::directory_iterator entry(folder, ignored), end; entry != end; entry.increment(ignored)) {
-    const std::string name = entry->path().filename().string();
-    if (is_optimizer_file_name(name) && name != current_optimizer) std::filesystem::remove(entry->path(), ignored);
-  }
-  remove_stale_temporaries(folder);
-}
-
 /// Takes the value of `key` out of the metadata.
 inline std::string take_metadata(TensorFile& file, const char* key, const std::string& origin) {
   auto entry = file.metadata.extract(key);
@@ -105,6 +95,18 @@ inline TensorFile load_part(const std::filesystem::path& path) {
 }
 
 }  // namespace detail
+
+/// Removes optimizer files of other saves than `current`, which `folder` holds, and what killed processes left: the end
+/// of a save, and of one that was cut short.  Leftovers cost only space: no error is raised.
+inline void remove_leftovers(const std::filesystem::path& folder, const Checkpoint& current) {
+  const std::string optimizer_name = detail::optimizer_file_name(detail::content_checksum(current.optimizer));
+  std::error_code ignored;
+  for (std::filesystem::directory_iterator entry(folder, ignored), end; entry != end; entry.increment(ignored)) {
+    const std::string name = entry->path().filename().string();
+    if (detail::is_optimizer_file_name(name) && name != optimizer_name) std::filesystem::remove(entry->path(), ignored);
+  }
+  remove_stale_temporaries(folder);
+}
 
 /// Replaces the checkpoint in `folder`, creating the folder if need be.  After the return it survives a lost power.
 /// Throws CheckpointError on content that cannot be stored, IoError if the system refuses; `folder` then holds the old
@@ -137,7 +139,7 @@ inline void save_checkpoint(const std::filesystem::path& folder, const Checkpoin
     if (!detail::may_use_optimizer(folder, optimizer_checksum)) std::filesystem::remove(folder / optimizer_name, error);
     throw;
   }
-  detail::remove_leftovers(folder, optimizer_name);
+  remove_leftovers(folder, checkpoint);
 }
 
 /// The checkpoint in `folder`, every bit checked against its checksums; `CheckpointPart::model` is for inference, without

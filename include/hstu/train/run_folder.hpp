@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include <hstu/data/prepared.hpp>
+#include <hstu/io/atomic_write.hpp>
 #include <hstu/io/checksum.hpp>
 #include <hstu/io/folder_lock.hpp>
 #include <hstu/nn/module.hpp>
@@ -40,6 +41,7 @@ class RunFolder {
   /// Makes the folder if need be.  Throws IoError if it cannot be made or another process trains in it, ConfigError if
   /// it holds a run that is not to be resumed.
   RunFolder(const std::filesystem::path& run, bool resume) : lock_(made(run)) {
+    remove_stale_temporaries(run);
     is_started_ = std::filesystem::exists(config_path(run));
     check<ConfigError>(!is_started_ || resume, run.string(), ": holds a run already; resume it or choose another");
   }
