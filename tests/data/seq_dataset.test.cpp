@@ -125,6 +125,13 @@ TEST_CASE("seq dataset: shapes, numbers and sizes out of range are errors", "[da
   CHECK_THROWS_MATCHES(dataset.samples(beyond), DataError,
                        MessageMatches(ContainsSubstring("expected a sample in [0, ")));
   CHECK_THROWS_AS(dataset.samples(negative), DataError);
+  const auto shared = std::make_shared<const SeqDataset>(dataset);
+  CHECK_THROWS_MATCHES(SampleBatches(shared, {0}, 0), ConfigError, MessageMatches(ContainsSubstring("got 0")));
+  CHECK_THROWS_MATCHES(SampleBatches(nullptr, {}, 1), DataError, MessageMatches(ContainsSubstring("got none")));
+  CHECK_THROWS_MATCHES(SampleBatches(shared, {0}, 1)[1], DataError,
+                       MessageMatches(ContainsSubstring("in [0, 1), got 1")));
+  CHECK_THROWS_AS(SampleBatches(shared, {0}, 1)[-1], DataError);
+  CHECK_THROWS_AS(SampleBatches(shared, beyond, 1)[0], DataError);
   const SequenceDataGenerator generator(dataset);
   CHECK_THROWS_MATCHES(generator.train_batches(0), ConfigError, MessageMatches(ContainsSubstring("batch_size")));
   CHECK_THROWS_AS(SequenceDataGenerator(dataset, {.train = 1.0, .validation = 1.0, .test = 1.0}), ConfigError);

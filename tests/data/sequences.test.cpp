@@ -112,6 +112,18 @@ TEST_CASE("sequences: unknown users and contradicting tables are errors", "[data
   CHECK_THROWS_AS(make_sequences(broken), DataError);
 }
 
+TEST_CASE("sequences: a user who is not there is an error", "[data][sequences][errors]") {
+  const Sequences sequences = make_sequences(make_ratings({{"a", "x", 1}, {"b", "y", 2}}));
+  for (const std::int64_t user : {std::int64_t{-1}, std::int64_t{2}, std::numeric_limits<std::int64_t>::max()}) {
+    CAPTURE(user);
+    CHECK_THROWS_AS(sequences.length(user), DataError);
+    CHECK_THROWS_AS(sequences.items_of(user), DataError);
+    CHECK_THROWS_AS(sequences.ratings_of(user), DataError);
+    CHECK_THROWS_MATCHES(sequences.timestamps_of(user), DataError,
+                         MessageMatches(ContainsSubstring(concat("got ", user))));
+  }
+}
+
 TEST_CASE("ties: names go both ways, unknown ones are refused", "[data][sequences][errors]") {
   for (const TieRule rule : {TieRule::file, TieRule::random, TieRule::given})
     CHECK(parse_tie_rule(name_of(rule)) == rule);

@@ -79,6 +79,8 @@ TEST_CASE("split_indices: bad ratios and counts are errors", "[data][split][erro
        {SplitRatios{0.8, 0.1, 0.2}, SplitRatios{1.1, -0.1, 0.0}, SplitRatios{nan, 0.5, 0.5}, SplitRatios{0, 0, 0}}) {
     CHECK_THROWS_MATCHES(split_users(10, ratios), ConfigError, MessageMatches(ContainsSubstring("with sum 1")));
   }
+  CHECK_THROWS_MATCHES(split_indices(10, {1.0, 1.0, -1.0}, {}), ConfigError,
+                       MessageMatches(ContainsSubstring("got 1, 1, -1")));
   CHECK_THROWS_MATCHES(split_users(-1), ConfigError, MessageMatches(ContainsSubstring("got -1")));
   CHECK_THROWS_AS(split_users(std::int64_t{1} << 40), ConfigError);
 }

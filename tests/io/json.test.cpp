@@ -73,6 +73,37 @@ TEST_CASE("json: messages stay short and printable", "[io][json][errors]") {
   }
 }
 
+TEST_CASE("json: what readers of events are told, and refuse, is placed", "[io][json][errors]") {
+  struct Numbers : JsonEvents {
+    std::int64_t sum = 0;
+    bool null() override { throw DataError("expected a number"); }
+    bool boolean(bool) override { return null(); }
+    bool number_integer(std::int64_t value) override { return number_unsigned(static_cast<std::uint64_t>(value)); }
+    bool number_unsigned(std::uint64_t value) override { return sum += static_cast<std::int64_t>(value), true; }
+    bool number_float(double, const std::string&) override { return null(); }
+    bool string(std::string&) override { return null(); }
+    bool start_object(std::size_t) override { return null(); }
+    bool key(std::string&) override { return null(); }
+    bool end_object() override { return null(); }
+    bool start_array(std::size_t) override { return true; }
+    bool end_array() override { return true; }
+  } numbers;
+  read_json("[1, 2, -5, [7]]", "f", numbers);
+  CHECK(numbers.sum == 5);
+  CHECK_THROWS_WITH(read_json("[1,\n null]", "f", numbers), "f:2:5: expected a number");
+  CHECK_THROWS_WITH(read_json("[1,\n {}]", "f", numbers, 7), ContainsSubstring("f:8:2: expected a number"));
+  CHECK_THROWS_AS(read_json<CheckpointError>("true", "f", numbers), CheckpointError);
+  CHECK_THROWS_WITH(read_json("[1 2]", "f", numbers), ContainsSubstring("f:1:4: syntax error"));
+  json::binary_t bytes;
+  CHECK_THROWS_AS(numbers.binary(bytes), DataError);
+  try {
+    (void)json::parse("{");
+  } catch (const json::exception& error) {
+    CHECK_THROWS_WITH(numbers.parse_error(1, "{", error), ContainsSubstring("syntax error"));
+  }
+  CHECK_THROWS_WITH(json_to<int>(json("x"), "here"), ContainsSubstring("here: expected an integer"));
+}
+
 TEST_CASE("json: typed values", "[io][json]") {
   const json object = parse_json(R"({"b": true, "s": "x", "i": -5, "u": 18446744073709551615, "f": 2.5, "v": [1, 2],
                                     "names": ["a", "b"], "none": null, "e": []})", "f");

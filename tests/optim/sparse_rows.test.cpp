@@ -120,6 +120,9 @@ TEST_CASE("sparse rows: errors", "[optim][sparse][errors]") {
   CHECK_THROWS_MATCHES(optimizer.step(outside, randn({2, 2}, {}), 0.1), DataError, says("in [0, 10), got 4 to 10"));
   CHECK_THROWS_MATCHES(optimizer.step(rows, randn({2, 2}, {}), -1.0), ConfigError, says("learning rate"));
   CHECK_THROWS_MATCHES(outside.gather(table), DataError, says("step_rows: ids must be in [0, 10)"));
+  CHECK_THROWS_MATCHES(StepRows({-1, 3}).check_within(table), DataError, says("got -1 to 3"));
+  CHECK_NOTHROW(StepRows({}).check_within(table));
+  CHECK_THROWS_MATCHES(rows.gather(randn({10}, {})), ShapeError, says("table must be [V, D], got [10]"));
   CHECK_THROWS_MATCHES(rows.places(Tensor::from(std::vector<std::int32_t>{1, 3})), DataError,
                        says("id 3 is not a row"));
   CHECK_THROWS_MATCHES(SparseAdam(table, 1.0), ConfigError, says("sparse_adam: betas"));

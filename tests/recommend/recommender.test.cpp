@@ -106,6 +106,7 @@ TEST_CASE("recommend: histories that are none are refused", "[recommend][recomme
   CHECK_THROWS_MATCHES(ask({1, 2}, {5, 4}), DataError, says("do not ascend"));
   CHECK_THROWS_MATCHES(ask({1, 7}, {4, 5}), DataError, says("got 7"));
   CHECK_THROWS_MATCHES(ask({1, -1}, {4, 5}), DataError, says("got -1"));
+  CHECK_THROWS_MATCHES(score_items(model, Ids{1, 2}, Longs{5, 4}, kNow, 6), DataError, says("do not ascend"));
   const std::int64_t least = std::numeric_limits<std::int64_t>::min(), most = std::numeric_limits<std::int64_t>::max();
   CHECK_THROWS_MATCHES(ask({1, 2}, {least, most}), DataError, says("out of range"));
   CHECK_THROWS_MATCHES(ask({1}, {5}, most), DataError, says("out of range"));

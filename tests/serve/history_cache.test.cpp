@@ -213,6 +213,12 @@ TEST_CASE("history_cache: bad events, times and limits are named", "[serve][hist
   REQUIRE_THROWS_MATCHES(cache.append({items, 2}, {times, 1}), DataError, says("2 items and 1 times"));
   CHECK(cache.size() == 1);
   REQUIRE_THROWS_AS(cache.hidden(99), DataError);
+  REQUIRE_THROWS_MATCHES(cache.candidate_states(std::vector<std::int32_t>{1, -1}, 100), DataError, says("item -1"));
+  REQUIRE_THROWS_AS(cache.candidate_states(std::vector<std::int32_t>{1}, 99), DataError);
+  const ItemScores scores(model);
+  REQUIRE_THROWS_MATCHES(scores(Tensor::zeros({1, config.d_model + 1})), ShapeError,
+                         says("hidden states must be float32 [rows, "));
+  REQUIRE_THROWS_AS(scores(Tensor::zeros({1, config.d_model}, DType::float64)), ShapeError);
   REQUIRE_THROWS_AS(HistoryCache(cached, pool, {config.max_seq_len + 1, 1}), ConfigError);
   REQUIRE_THROWS_AS(HistoryCache(cached, pool, {10, 11}), ConfigError);
   REQUIRE_THROWS_AS(HistoryCache(cached, pool, {10, 0}), ConfigError);

@@ -170,6 +170,17 @@ TEST_CASE("checkpoint: what cannot be stored is refused before anything is writt
   CHECK(equals(load_checkpoint(folder.path()), make_checkpoint(1)));
 }
 
+TEST_CASE("checkpoint: leftovers of a checkpoint that cannot be are not looked for", "[train][checkpoint][errors]") {
+  const TempFolder folder;
+  folder.write("optimizer-0123456789abcdef.safetensors", "of another save");
+  Checkpoint impossible;
+  impossible.optimizer.tensors.emplace("not UTF-8: \xFF", Tensor::zeros({1}));
+  CHECK_THROWS_AS(remove_leftovers(folder.path(), impossible), CheckpointError);
+  CHECK(names_in(folder.path()).size() == 1);
+  remove_leftovers(folder.path(), {});
+  CHECK(names_in(folder.path()).empty());
+}
+
 TEST_CASE("checkpoint: a save that fails keeps the old one and leaves nothing behind", "[train][checkpoint][errors]") {
   const TempFolder folder;
   save_checkpoint(folder.path("run"), make_checkpoint(1));

@@ -138,6 +138,32 @@ TEST_CASE("trainer: a checkpoint that does not fit is refused and changes nothin
   require_refused(config, data, bad, "optimizer state");
 }
 
+TEST_CASE("load_weights: weights that do not fit are refused and change nothing", "[train][trainer][errors]") {
+  const auto data = small_data();
+  const Trainer source(small_config("meta-ml-1m"), data), other(small_config("rechub-0.9"), data);
+  const std::string before = detail::weights_checksum(other.model());
+  CHECK_THROWS_MATCHES(load_weights(other.model().parameters(), source.weights()), CheckpointError, says("weights: "));
+  CHECK_THROWS_MATCHES(load_weights(other.model().parameters(), {}), CheckpointError, says("the file 0"));
+  CHECK(detail::weights_checksum(other.model()) == before);
+}
+
+TEST_CASE("trainer: data without a single prediction is an error", "[train][training_units][errors]") {
+  Ratings ratings;
+  ratings.source = "test";
+  ratings.users = {"a"};
+  for (const char* item : {"x", "y"}) {
+    ratings.user.push_back(0);
+    ratings.item.push_back(static_cast<std::int32_t>(ratings.items.add(item)));
+    ratings.rating.push_back(1.0F);
+    ratings.timestamp_s.push_back(1);
+  }
+  const auto data = std::make_shared<const Sequences>(make_sequences(ratings));
+  Config config = small_config("meta-ml-1m");
+  config.model.num_items = data->vocabulary.size();
+  CHECK_THROWS_MATCHES(TrainingUnits(data, config), DataError, says("no user has two events to train on"));
+  CHECK_THROWS_AS(Trainer(config, data), DataError);
+}
+
 TEST_CASE("trainer: a state that contradicts itself is refused and changes nothing", "[train][trainer][errors]") {
   const auto data = small_data();
   const Config config = small_config("meta-ml-1m");

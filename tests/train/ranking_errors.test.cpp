@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// Ranking: models and trainings that cannot be.
+#include <hstu/train/ranking_trainer.hpp>
+
+#include "small_training.hpp"
+
+using namespace hstu;
+using namespace hstu::test;
+
+namespace {
+
+RankingSettings settings_of_ratings() {
+  RankingSettings settings = dlrm_hstu_settings();
+  settings.ranking.actions = {{"rating", FeatureKind::category}};
+  settings.ranking.item_features = {};
+  settings.ranking.user_features = {};
+  return settings;
+}
+
+}  // namespace
+
+TEST_CASE("ranking: a model without tasks or actions, and a training without events, are errors",
+          "[train][ranking][errors]") {
+  const auto sequences = small_data();
+  const RankingSettings settings = settings_of_ratings();
+  const RankingData data = make_ranking_data(sequences, settings.ranking);
+  HstuConfig config = settings.hstu.model;
+  config.num_items = sequences->vocabulary.size();
+  const auto model_of = [&](const RankingConfig& ranking, const RankingData& of) {
+    return RankingModel(config, ranking, of, of.labels, 1);
+  };
+  RankingConfig no_tasks = settings.ranking;
+  no_tasks.tasks.clear();
+  CHECK_THROWS_MATCHES(model_of(no_tasks, data), ConfigError, says("expected at least one task"));
+  RankingData no_actions = data;
+  no_actions.actions.clear();
+  CHECK_THROWS_MATCHES(model_of(settings.ranking, no_actions), ConfigError, says("at least one action column"));
+
+  RankingSettings all_held_out = settings;
+  all_held_out.held_out = 1000;
+  CHECK_THROWS_MATCHES(RankingTrainer(all_held_out, data), DataError, says("no user has events to train on"));
+  RankingSettings bad = settings;
+  bad.held_out = 0;
+  CHECK_THROWS_MATCHES(RankingTrainer(bad, data), ConfigError, says("held_out"));
+}
