@@ -4,10 +4,10 @@
 
     scripts/error_census.py [--include include/hstu] [--tests tests] [--list]
 
-A function throws if its body, or that of a helper it calls (namespace detail, private, or a free lambda), holds check<...Error>(
-or throw ...Error(. It is met if a test calls it where an error is expected: in a test case tagged [errors] or
-[regression], or in a statement with THROWS or message_of, itself or through a helper of the tests. Functions that no test
-meets are printed, with exit status 1.
+A function throws if its body, or that of a helper it calls (in namespace detail, or private), holds check<...Error>( or
+throw ...Error(. It is met if a test calls it where an error is expected: in a test case tagged [errors] or [regression],
+or in a statement with THROWS or message_of, itself or through a helper of the tests. Functions that no test meets are
+printed, with exit status 1.
 """
 import argparse
 import collections
@@ -24,7 +24,8 @@ Function = collections.namedtuple("Function", "place owner name is_public body")
 
 def without_text(code):
     """The code with comments, strings and characters blanked, each in its length."""
-    pattern = re.compile(r'//[^\n]*|/\*.*?\*/|R"\((?:.*?)\)"|"(?:\\.|[^"\\\n])*"|(?<![0-9a-fA-F])\'(?:\\.|[^\'\\\n])\'', re.S)
+    pattern = re.compile(r'//[^\n]*|/\*.*?\*/|R"\(.*?\)"|"(?:\\.|[^"\\\n])*"|(?<![0-9a-fA-F])\'(?:\\.|[^\'\\\n])\'',
+                         re.S)
     return pattern.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), code)
 
 
@@ -76,7 +77,8 @@ def functions_of(path):
                     scan(at + 1, stop - 1, owner, in_detail or "detail" in kind[1], access)
                 elif record and not name:
                     is_class = re.search(r"\bclass\s+\w+[^()]*$", plain)
-                    scan(at + 1, stop - 1, record[1], in_detail or access != "public", "private" if is_class else "public")
+                    scan(at + 1, stop - 1, record[1], in_detail or access != "public",
+                         "private" if is_class else "public")
                 elif name and not re.search(r"\benum\b|=\s*$|\breturn\b", head):
                     line = code.count("\n", 0, at) + 1
                     while code[stop:stop + 2].strip()[:1] in (",", "{"):  # braces in a constructor's list of members
@@ -96,7 +98,7 @@ def functions_of(path):
 
 
 def throwing(functions):
-    """Public functions that throw, themselves or through helpers: functions of detail anywhere, private ones of its file."""
+    """Public functions that throw, themselves or through helpers: those of detail anywhere, private ones of its file."""
     def file_of(function):
         return function.place.split(":")[0]
 

@@ -18,6 +18,7 @@ if(NOT HSTU_SANITIZE)  # sanitizers do not link statically
 endif()
 if(TARGET hstu_cli)
   hstu_fault_test(kill_training $<TARGET_FILE:hstu_cli>)
+  hstu_fault_test(same_bits $<TARGET_FILE:hstu_cli>)
   if(NOT HSTU_SANITIZE)  # a sanitizer keeps freed memory
     hstu_fault_test(steady_memory $<TARGET_FILE:hstu_cli>)
   endif()

@@ -41,7 +41,7 @@ double brute_force_auc(const std::vector<Prediction>& all) {
 }  // namespace
 
 TEST_CASE("binary_metrics: equal the definitions over all pairs", "[metrics][prediction][parity]") {
-  for (const std::uint64_t count : {40, 301}) {
+  for (const std::uint64_t count : {std::uint64_t{40}, std::uint64_t{301}}) {
     const auto all = random_predictions(count, count);
     std::map<std::int64_t, std::vector<Prediction>> by_user;
     double ones = 0.0, loss = 0.0, mse = 0.0, right = 0.0, predicted = 0.0;
