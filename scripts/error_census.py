@@ -5,9 +5,9 @@
     scripts/error_census.py [--include include/hstu] [--tests tests] [--list]
 
 A function throws if its body, or that of a helper it calls (in namespace detail, or private), holds check<...Error>( or
-throw ...Error(. It is met if a test calls it where an error is expected: in a test case tagged [errors] or [regression],
-or in a statement with THROWS or message_of, itself or through a helper of the tests. Functions that no test meets are
-printed, with exit status 1.
+throw ...Error(. It is met if a test calls it where an error is expected: in a test case tagged [errors] or
+[regression], or in a statement with THROWS or message_of, itself or through a helper of the tests. Functions that no
+test meets are printed, with exit status 1.
 """
 import argparse
 import collections
@@ -98,7 +98,7 @@ def functions_of(path):
 
 
 def throwing(functions):
-    """Public functions that throw, themselves or through helpers: those of detail anywhere, private ones of its file."""
+    """Public functions that throw, themselves or by helpers: those of detail anywhere, private ones of the file."""
     def file_of(function):
         return function.place.split(":")[0]
 

@@ -6,7 +6,7 @@
 #     exchange  500 tensor files with the safetensors package, from PyPI
 #     rows      MovieLens-1M against Python's reading       memory    20,000 steps
 #     threads   the tests under ThreadSanitizer             asan      the tests under AddressSanitizer and UBSan
-#     coverage  lines and branches of include/ that the tests reach, by gcovr from PyPI
+#     coverage  lines and branches of include/ that the tests reach, by clang
 #     mutants   100 random changes to core headers
 # FUZZ_RUNS, KILLS, STEPS and MUTANTS replace the numbers.  Needs what scripts/test.sh has built in build/.
 set -euo pipefail
@@ -43,14 +43,15 @@ sanitized() {
   ctest --test-dir "build-soak-$1" --output-on-failure -L 'unit|golden|faults'
 }
 
+# coverage: source-based, by clang, so that branches are those one can read.
 coverage() {
-  python_with gcovr
-  cmake -S . -B build-coverage -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG="-O1 --coverage" \
-    -DHSTU_BUILD_BENCH=OFF -DHSTU_WERROR=OFF >/dev/null
+  cmake -S . -B build-coverage -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Debug -DHSTU_BUILD_BENCH=OFF \
+    "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -fprofile-instr-generate -fcoverage-mapping" >/dev/null
   cmake --build build-coverage >/dev/null
-  ctest --test-dir build-coverage --output-on-failure -L 'unit|golden|example' >/dev/null
-  "$venv/bin/gcovr" -r . --filter include/ --exclude-throw-branches --exclude-unreachable-branches --print-summary \
-    build-coverage | tail -n 3
+  rm -rf build-coverage/profiles
+  LLVM_PROFILE_FILE="$PWD/build-coverage/profiles/%4m.profraw" \
+    ctest --test-dir build-coverage --output-on-failure -L 'unit|golden|example|cuda|faults' >/dev/null
+  scripts/coverage.py build-coverage
 }
 
 for stage in "${stages[@]}"; do

@@ -58,8 +58,10 @@ TEST_CASE("fields: repeated names, unknown types and wrong counts are errors wit
     check_field_count(one.reader, one.line, one.fields(), expected);
   };
   CHECK_NOTHROW(count("a,b", 2));
-  CHECK_THROWS_MATCHES(count("a,b", 3), DataError, MessageMatches(ContainsSubstring(":1:4: expected 3 columns, found 2")));
+  CHECK_THROWS_MATCHES(count("a,b", 3), DataError,
+                       MessageMatches(ContainsSubstring(":1:4: expected 3 columns, found 2")));
   CHECK_THROWS_MATCHES(count("a,b,c", 2), DataError,
                        MessageMatches(ContainsSubstring(":1:5: expected 2 columns, found 3")));
-  CHECK_THROWS_MATCHES(count("\n", 2), DataError, MessageMatches(ContainsSubstring("expected 2 columns and no empty line")));
+  CHECK_THROWS_MATCHES(count("\n", 2), DataError,
+                       MessageMatches(ContainsSubstring("expected 2 columns and no empty line")));
 }
