@@ -81,6 +81,38 @@ TEST_CASE("backward: misuse is refused with a reason", "[autograd][backward][err
   REQUIRE_THROWS_MATCHES(parameter(Tensor::zeros({2}, DType::int32)), ShapeError, says("parameter: expected float32"));
 }
 
+TEST_CASE("backward: gradients of another type are refused", "[autograd][backward][errors]") {
+  const Tensor x = parameter(Tensor::zeros({2}));
+  const Tensor wrong = Tensor::zeros({2}, DType::float64);
+  REQUIRE_THROWS_MATCHES(backward_from(scale(x, 1.0), wrong), ShapeError,
+                         says("backward: gradient must be float32[2], got float64[2]"));
+  Accumulator into(nullptr);
+  REQUIRE_THROWS_MATCHES(into.add(x, wrong), ShapeError, says("gradient must be float32[2], got float64[2]"));
+  Tensor y = Tensor::zeros({2});
+  REQUIRE_THROWS_MATCHES(add_in_place(y, wrong), ShapeError, says("gradient: expected float32[2], got float64[2]"));
+  REQUIRE_THROWS_AS(add_in_place(y, Tensor::zeros({3})), ShapeError);
+  REQUIRE_THROWS_MATCHES(Gradients().of(y), Error, says("the tensor is not a parameter"));
+  REQUIRE_THROWS_AS(Gradients().of(scale(x, 1.0)), Error);
+}
+
+TEST_CASE("accumulator: a buffer may be asked for before and after a gradient came, and nobody else's is written",
+          "[autograd][backward][property]") {
+  const Tensor x = parameter(Tensor::from(Values{1, 2}));
+  const Tensor shared = Tensor::from(Values{10, 20});
+  for (const bool is_first : {true, false}) {
+    const Tensor y = scale(x, 3.0);
+    const Tensor z = record("scatter", Tensor::zeros({2}, DType::float64), {y},
+                            [y, shared, is_first](const Tensor&, Accumulator& into) {
+                              if (!is_first) into.add(y, shared);
+                              into.buffer(y).mutable_data<double>()[1] += 1.0;
+                              if (is_first) into.add(y, shared);
+                            });
+    backward_from(z, Tensor::zeros({2}, DType::float64));
+    REQUIRE(shared.to_vector<double>() == Values{10, 20});
+  }
+  REQUIRE(grad(x).to_vector<double>() == Values{60, 126});  // twice 3·(10, 21)
+}
+
 TEST_CASE("backward: an op whose gradient has the wrong shape is named", "[autograd][backward][errors]") {
   const Tensor x = parameter(Tensor::zeros({2}));
   const Tensor y = record("broken", Tensor::zeros({3}), {scale(x, 1.0)}, [x](const Tensor& dy, Accumulator& into) {

@@ -89,6 +89,9 @@ TEST_CASE("tensor: misuse is a ShapeError that says what was found", "[core][ten
   REQUIRE_THROWS_MATCHES(x.item(), ShapeError, says("item: expected one element, got shape [2, 3]"));
   REQUIRE_THROWS_MATCHES(x.reshaped({5}), ShapeError, says("reshape: [2, 3] has 6 elements, [5] has 5"));
   REQUIRE_THROWS_MATCHES(x.rows(1, 3), ShapeError, says("rows: [1, 3) of [2, 3]"));
+  REQUIRE_THROWS_MATCHES(x.rows(-1, 1), ShapeError, says("rows: [-1, 1) of [2, 3]"));
+  REQUIRE_THROWS_AS(x.rows(2, 1), ShapeError);
+  REQUIRE_THROWS_AS(Tensor::zeros({}).rows(0, 0), ShapeError);
   REQUIRE_THROWS_AS(Tensor().item(), ShapeError);
   REQUIRE_THROWS_AS(Tensor({std::int64_t{1} << 62}, DType::float64), ShapeError);
 }

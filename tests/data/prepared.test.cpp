@@ -115,6 +115,14 @@ TEST_CASE("prepared: the same sequences give the same bytes", "[data][prepared][
   }
 }
 
+TEST_CASE("prepared: titles come back", "[data][prepared][property]") {
+  const TempFolder folder;
+  Sequences sequences = small();
+  sequences.titles = {"X", "Amélie", "\"quoted\""};
+  save_sequences(folder.path(), sequences);
+  CHECK(load_sequences(folder.path()).titles == sequences.titles);
+}
+
 TEST_CASE("prepared: contradicting sequences are not saved", "[data][prepared][errors]") {
   const TempFolder folder;
   const auto refuses = [&](const std::function<void(Sequences&)>& edit, const std::string& part) {

@@ -124,6 +124,38 @@ TEST_CASE("sequences: a user who is not there is an error", "[data][sequences][e
   }
 }
 
+TEST_CASE("sequences: parts that do not fit together are named", "[data][sequences][errors]") {
+  const Sequences good = make_sequences(make_ratings({{"a", "x", 1}, {"b", "y", 2}}));
+  CHECK_NOTHROW(check_sequences(good));
+  const auto complaint = [&](const auto& change, const std::string& part) {
+    Sequences bad = good;
+    change(bad);
+    CHECK_THROWS_MATCHES(check_sequences(bad), DataError, MessageMatches(ContainsSubstring(part)));
+  };
+  complaint([](Sequences& s) { s.ratings.pop_back(); }, "got 1 ratings and 2 timestamps");
+  complaint([](Sequences& s) { s.timestamps_s.pop_back(); }, "got 2 ratings and 1 timestamps");
+  complaint([](Sequences& s) { s.timestamps_s[1] = kLastTimestamp + 1; }, "of the years 1970 to 9999");
+  complaint([](Sequences& s) { s.timestamps_s[0] = -1; }, "got -1 at event 0 of user 0");
+  complaint([](Sequences& s) { s.titles = {"X"}; }, "titles or none, got 1");
+  complaint([](Sequences& s) { s.ratings[0] = std::numeric_limits<float>::infinity(); }, "finite ratings");
+  Sequences titled = good;
+  titled.titles.resize(static_cast<std::size_t>(good.vocabulary.num_names()), "T");
+  CHECK_NOTHROW(check_sequences(titled));
+
+  const auto of_ratings = [](const auto& change) {
+    Ratings ratings = make_ratings({{"a", "x", 1}, {"b", "y", 2}});
+    change(ratings);
+    check_ratings(ratings);
+  };
+  CHECK_NOTHROW(of_ratings([](Ratings&) {}));
+  CHECK_THROWS_MATCHES(of_ratings([](Ratings& r) { r.item.pop_back(); }), DataError,
+                       MessageMatches(ContainsSubstring("got users 2, items 1")));
+  CHECK_THROWS_AS(of_ratings([](Ratings& r) { r.rating.pop_back(); }), DataError);
+  CHECK_THROWS_AS(of_ratings([](Ratings& r) { r.timestamp_s.pop_back(); }), DataError);
+  CHECK_THROWS_AS(of_ratings([](Ratings& r) { r.user[1] = 2; }), DataError);
+  CHECK_THROWS_AS(of_ratings([](Ratings& r) { r.item[1] = 99; }), DataError);
+}
+
 TEST_CASE("ties: names go both ways, unknown ones are refused", "[data][sequences][errors]") {
   for (const TieRule rule : {TieRule::file, TieRule::random, TieRule::given})
     CHECK(parse_tie_rule(name_of(rule)) == rule);

@@ -24,6 +24,9 @@ TEST_CASE("utf8: malformed bytes are found where they begin", "[data][text][prop
   CHECK(find_invalid_utf8("\xF5\x80\x80\x80") == 0);
   CHECK(find_invalid_utf8("é\xE2\x82") == 2);  // cut short
   CHECK(find_invalid_utf8("\xE2\x82x") == 0);
+  CHECK(find_invalid_utf8("\xF0\x90x\x80") == 0);
+  CHECK(find_invalid_utf8("\xF0\x90\x80x") == 0);
+  CHECK(detail::utf8_length("a", 1) == 0);  // behind the end
 }
 
 TEST_CASE("latin1: every byte becomes its code point", "[data][text][property]") {
@@ -41,6 +44,7 @@ TEST_CASE("quote_text: foreign text is shown, cut and made harmless", "[data][te
   CHECK(quote_text(std::string_view("a\0\x1B[2J\x7F\n", 8)) == "«a\\x00\\x1b[2J\\x7f\\x0a»");
   CHECK(quote_text("\xC2\x9B"
                    "31m") == "«\\xc2\\x9b31m»");  // C1 control: "CSI" of terminals
+  CHECK(quote_text("\xC2\xA0") == "«\xC2\xA0»");  // the first character behind C1
   CHECK(quote_text("\xFF") == "«\\xff»");
   CHECK(quote_text("abcdef", 3) == "«abc…»");
   CHECK(quote_text("abc", 3) == "«abc»");

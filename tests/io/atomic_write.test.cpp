@@ -113,7 +113,8 @@ TEST_CASE("remove_stale_temporaries: removes what dead processes left and nothin
   REQUIRE(::waitpid(child, nullptr, 0) == child);  // a process id that is no longer in use
   folder.write(".hstu-" + std::to_string(child) + "-0.tmp", "dead");
   const std::string ours = ".hstu-" + std::to_string(::getpid()) + "-999999.tmp";
-  for (const auto& name : {ours, std::string(".hstu-x.tmp"), std::string(".hstu-0-1.tmp"), std::string("model.tmp")}) {
+  for (const auto& name : {ours, std::string(".hstu-x.tmp"), std::string(".hstu-0-1.tmp"),
+                           std::string(".hstu-5"), std::string("model.tmp")}) {
     folder.write(name, "keep");
   }
   const auto before = names_in(folder.path()).size();

@@ -93,7 +93,7 @@ TEST_CASE("json: what readers of events are told, and refuse, is placed", "[io][
   CHECK_THROWS_WITH(read_json("[1,\n null]", "f", numbers), "f:2:5: expected a number");
   CHECK_THROWS_WITH(read_json("[1,\n {}]", "f", numbers, 7), ContainsSubstring("f:8:2: expected a number"));
   CHECK_THROWS_AS(read_json<CheckpointError>("true", "f", numbers), CheckpointError);
-  CHECK_THROWS_WITH(read_json("[1 2]", "f", numbers), ContainsSubstring("f:1:4: syntax error"));
+  CHECK_THROWS_WITH(read_json("[1 2]", "f", numbers), ContainsSubstring("f:1:5: syntax error"));
   json::binary_t bytes;
   CHECK_THROWS_AS(numbers.binary(bytes), DataError);
   try {

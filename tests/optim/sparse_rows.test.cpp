@@ -125,5 +125,10 @@ TEST_CASE("sparse rows: errors", "[optim][sparse][errors]") {
   CHECK_THROWS_MATCHES(rows.gather(randn({10}, {})), ShapeError, says("table must be [V, D], got [10]"));
   CHECK_THROWS_MATCHES(rows.places(Tensor::from(std::vector<std::int32_t>{1, 3})), DataError,
                        says("id 3 is not a row"));
+  CHECK_THROWS_AS(rows.places(Tensor::from(std::vector<std::int32_t>{0})), DataError);
+  CHECK_THROWS_MATCHES(optimizer.step(rows, randn({2, 2}, {}, 1.0, DType::float64), 0.1), ShapeError,
+                       says("float64[2, 2]"));
   CHECK_THROWS_MATCHES(SparseAdam(table, 1.0), ConfigError, says("sparse_adam: betas"));
+  CHECK_THROWS_AS(SparseAdam(table, -0.1), ConfigError);
+  CHECK_THROWS_AS(SparseAdam(table, 0.9, 1.0), ConfigError);
 }
