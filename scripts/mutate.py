@@ -82,7 +82,7 @@ class Runner:
 
     def __init__(self, folder):
         self.folder, self.seconds = folder, {}
-        self.compiler = [shutil.which("clang++") or "g++", "-std=c++20", "-O0", "-march=native", "-w", "-pthread",
+        self.compiler = [shutil.which("clang++") or "g++", "-std=c++20", "-O1", "-march=native", "-w", "-pthread",
                          "-DEIGEN_DONT_PARALLELIZE", f"-I{folder}/include", f"-I{ROOT}/tests", "-isystem", EIGEN]
         common = folder / "common.hpp"  # read once, included by each test
         common.write_text("".join(f"#include <{name}>\n" for name in COMMON))

@@ -24,8 +24,9 @@ TEST_CASE("history_cache: equals the full pass for any split into appends", "[se
           cache.append(events.items_between(first, last), events.times_between(first, last));
           first = last;
           // Also asked at the wrong time before: the row is computed again for the right one.
-          if (trial > 2 && random.below(draw++, 2) == 0) cache.hidden(events.times_s[last - 1] + 7);
-          const std::int64_t query_time = last < events.size() ? events.times_s[last] : events.times_s.back() + 1000;
+          if (trial > 2 && random.below(draw++, 2) == 0) cache.hidden(events.times_s[static_cast<std::size_t>(last - 1)] + 7);
+          const std::int64_t query_time =
+              last < events.size() ? events.times_s[static_cast<std::size_t>(last)] : events.times_s.back() + 1000;
           if (trial > 3 && random.below(draw++, 3) == 0) continue;
           const Tensor expected = full_hidden(model, events, last, query_time);
           INFO(name_of(config.layer) << ", " << last << " events, trial " << trial);

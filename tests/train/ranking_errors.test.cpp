@@ -36,9 +36,11 @@ TEST_CASE("ranking: a model without tasks or actions, and a training without eve
   no_actions.actions.clear();
   CHECK_THROWS_MATCHES(model_of(settings.ranking, no_actions), ConfigError, says("at least one action column"));
 
+  const RankingData short_data = make_ranking_data(
+      small_data({.users = 5, .items = 10, .clusters = 2, .min_length = 2, .max_length = 2}), settings.ranking);
   RankingSettings all_held_out = settings;
-  all_held_out.held_out = 1000;
-  CHECK_THROWS_MATCHES(RankingTrainer(all_held_out, data), DataError, says("no user has events to train on"));
+  all_held_out.held_out = 2;
+  CHECK_THROWS_MATCHES(RankingTrainer(all_held_out, short_data), DataError, says("no user has events to train on"));
   RankingSettings bad = settings;
   bad.held_out = 0;
   CHECK_THROWS_MATCHES(RankingTrainer(bad, data), ConfigError, says("held_out"));
