@@ -208,6 +208,8 @@ TEST_CASE("hstu_attention: masks that do not fit are named", "[ops][attention_ma
              ContainsSubstring("user 1 has 1 tokens before the targets, expected at least contextual_seq_len = 2"));
   CHECK_THAT(message([](Problem& p) { p.options.mask.max_attn_len = -1; }),
              ContainsSubstring("config hstu_attention: contextual_seq_len, max_attn_len"));
+  CHECK_THAT(message([](Problem& p) { p.options.mask.contextual_seq_len = -1; }), ContainsSubstring("negative, got -1"));
+  CHECK_THAT(message([](Problem& p) { p.options.mask.min_full_attn_seq_len = -1; }), ContainsSubstring("and -1"));
   CHECK_THAT(message([](Problem& p) { p.options.mask.contextual_seq_len = 0; }),
              ContainsSubstring("time panels for 1 contextual tokens, the mask has 0"));
   CHECK_THAT(message([](Problem& p) { p.options.attn_scale = Tensor::zeros({5}); }),

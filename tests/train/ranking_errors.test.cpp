@@ -17,6 +17,18 @@ RankingSettings settings_of_ratings() {
   return settings;
 }
 
+std::shared_ptr<const Sequences> one_event() {
+  Ratings ratings;
+  ratings.source = "test";
+  ratings.users = {"a"};
+  ratings.items.add("x");
+  ratings.user = {0};
+  ratings.item = {1};
+  ratings.rating = {1.0F};
+  ratings.timestamp_s = {1};
+  return std::make_shared<const Sequences>(make_sequences(ratings));
+}
+
 }  // namespace
 
 TEST_CASE("ranking: a model without tasks or actions, and a training without events, are errors",
@@ -36,11 +48,10 @@ TEST_CASE("ranking: a model without tasks or actions, and a training without eve
   no_actions.actions.clear();
   CHECK_THROWS_MATCHES(model_of(settings.ranking, no_actions), ConfigError, says("at least one action column"));
 
-  const RankingData short_data = make_ranking_data(
-      small_data({.users = 5, .items = 10, .clusters = 2, .min_length = 2, .max_length = 2}), settings.ranking);
-  RankingSettings all_held_out = settings;
-  all_held_out.held_out = 2;
-  CHECK_THROWS_MATCHES(RankingTrainer(all_held_out, short_data), DataError, says("no user has events to train on"));
+  RankingSettings fused = settings;  // predicts from the second event on
+  fused.ranking.input = ActionInput::fused;
+  CHECK_THROWS_MATCHES(RankingTrainer(fused, make_ranking_data(one_event(), settings.ranking)), DataError,
+                       says("no user has events to train on"));
   RankingSettings bad = settings;
   bad.held_out = 0;
   CHECK_THROWS_MATCHES(RankingTrainer(bad, data), ConfigError, says("held_out"));
