@@ -115,6 +115,7 @@ inline RankingFitResult fit_ranking(const std::filesystem::path& run, const Rank
     detail::check_same_features(data.items, before.items);
     if (has_checkpoint(run / "last")) {
       const Checkpoint saved = load_checkpoint(run / "last");
+      remove_leftovers(run / "last", saved);
       trainer.restore(saved);
       best_epoch = required<std::int64_t, CheckpointError>(saved.state, "best_epoch", "state");
       least_error = required<double, CheckpointError>(saved.state, "least_error", "state");
