@@ -3,8 +3,7 @@
 set(report_folder ${PROJECT_BINARY_DIR}/reports)
 file(MAKE_DIRECTORY ${report_folder})
 
-# The files of an area are compiled together, up to twelve in a unit: most of the time goes into what they share.
-set(unit_files 12)
+# The files of an area are compiled as one unit: most of the time goes into what they include in common.
 
 function(hstu_test_program name)
   hstu_program(${name} SOURCES ${ARGN})
@@ -30,7 +29,7 @@ list(REMOVE_ITEM areas cuda device ptx)  # have entries of their own
 foreach(area IN LISTS areas)
   set(name hstu_${area}_tests)
   hstu_test_program(${name} ${files_of_${area}})
-  set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${unit_files})
+  set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)
   add_test(NAME ${area} COMMAND ${name} --order rand --rng-seed 20261124 --warn NoAssertions
                                 --reporter console --reporter xml::out=${report_folder}/${area}.xml)
   # Catch2 ends with 4 if it skipped all cases, as those of `memory` under a sanitizer.
