@@ -9,6 +9,9 @@
 #include <hstu/train/presets.hpp>
 #include <hstu/train/trainer.hpp>
 
+#include <thread>
+
+#include "../tests/allocations.hpp"
 #include "bench.hpp"
 #include "exact_model.hpp"
 #include "ml_1m_like.hpp"
@@ -92,14 +95,26 @@ struct Problem {
 
 Case preset_case(const char* name) { return {name, make_preset(name), ml_1m_options(128)}; }
 
-/// Eight users of 4,096 events, under a window or not.
-Case long_case(std::int64_t window) {
-  Config c = make_preset("meta-ml-1m");
+/// Four users of 4,096 events.
+Case long_case(const char* name, const char* preset, std::int64_t window, bool recompute) {
+  Config c = make_preset(preset);
   c.model.max_seq_len = c.train.max_history = 4096;
   c.model.max_attn_len = window;
-  c.train.batch_size = 8;
-  return {window > 0 ? concat("long/window:", window) : "long", c,
-          {.users = 8, .items = 8200, .min_length = 4098, .max_length = 4098}};
+  c.train.recompute_activations = recompute;
+  c.train.batch_size = 4;
+  return {name, c, {.users = 4, .items = 8200, .min_length = 4098, .max_length = 4098}};
+}
+
+/// MB that a step needs, on a thread whose pool of memory is empty.
+double memory_of_step(Trainer& trainer) {
+  set_num_threads(1);
+  double megabytes = 0.0;
+  std::thread([&] {
+    const test::AllocationWatch watch;
+    trainer.step();
+    megabytes = static_cast<double>(watch.bytes()) / 1e6;
+  }).join();
+  return megabytes;
 }
 
 /// A wide model on long histories and a large catalogue, with the full softmax.
@@ -116,17 +131,22 @@ Case wide_case() {
 
 [[maybe_unused]] const bool registered = [] {
   for (const Case& c : {preset_case("meta-ml-1m"), preset_case("meta-ml-1m-large"), preset_case("rechub-0.9"),
-                        preset_case("rechub-0.1"), wide_case(), long_case(0), long_case(256)}) {
+                        preset_case("rechub-0.1"), wide_case(), long_case("long", "meta-ml-1m", 0, false),
+                        long_case("long/window:256", "meta-ml-1m", 256, false),
+                        long_case("long-large", "meta-ml-1m-large", 0, false),
+                        long_case("long-large/recompute", "meta-ml-1m-large", 0, true)}) {
     const auto problem = lazily<Problem>(c);
     for (const int threads : {1, 2}) {
       add(concat("train_step/", c.name, "/threads:", threads), [problem, threads](benchmark::State& state) {
         Problem& p = problem();
         if (!is_right(state, p.error, kTolerance)) return;
+        const double megabytes = memory_of_step(p.trainer);
         set_num_threads(threads);
         p.trainer.step();  // new threads have to fill their caches of memory first
         const Samples samples = measure(state, [&] { p.trainer.step(); });
         report_flops(state, samples, p.flops(), threads);
         state.counters["tokens"] = p.tokens;
+        state.counters["step_MB"] = megabytes;
         state.counters["tokens/s"] = p.tokens / samples.mean();
       }, benchmark::kMillisecond);
     }

@@ -17,6 +17,7 @@ struct AllocationCounters {
   std::atomic<std::int64_t> fail_at = -1;   ///< number of the allocation that fails, from 0; -1: none
   std::atomic<std::int64_t> live = 0;       ///< blocks allocated while on and not freed since
   std::atomic<std::size_t> largest = 0;     ///< bytes
+  std::atomic<std::size_t> bytes = 0;       ///< of all
 };
 inline AllocationCounters allocation_counters;
 
@@ -28,6 +29,7 @@ class AllocationWatch {
     c.count = 0;
     c.live = 0;
     c.largest = 0;
+    c.bytes = 0;
     c.fail_at = fail_at;
     c.is_on = true;
   }
@@ -38,6 +40,7 @@ class AllocationWatch {
   void stop() { allocation_counters.is_on = false; }
   std::int64_t count() const { return allocation_counters.count; }
   std::size_t largest() const { return allocation_counters.largest; }
+  std::size_t bytes() const { return allocation_counters.bytes; }
   /// Blocks allocated while the last watch was on and not freed until now.
   static std::int64_t leaked() { return allocation_counters.live; }
   bool has_failed() const {
@@ -57,6 +60,7 @@ inline void* allocate_counted(std::size_t bytes, std::size_t alignment) {
   if (is_on) {
     const std::int64_t number = c.count++;
     if (number == c.fail_at) throw std::bad_alloc();
+    c.bytes += bytes;
     std::size_t largest = c.largest;
     while (bytes > largest && !c.largest.compare_exchange_weak(largest, bytes)) {
     }

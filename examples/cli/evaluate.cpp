@@ -19,7 +19,7 @@ inline Options parse(Arguments arguments) {
            {"data", "DIR", "what hstu prepare wrote, for --baseline"},
            {"baseline", "NAME", "popularity, or markov (what followed the last item most often)"},
            {"split", "SPLIT", "val or test (default test)"},
-           {"keep-seen", "", "rank among all items, met or not"},
+           {"keep-seen", "", "rank among all items, met or not, as runs with keep_seen do anyway"},
            {"mask-shown", "", "leave out only the events shown to the model, as Meta's evaluation does"},
            {"json", "", "the metrics as one JSON object"}})};
 }
@@ -68,6 +68,7 @@ inline nlohmann::json of_baseline(const Options& options, bool is_test) {
                  {"train_seconds", 0.0},
                  {"tokens_per_second", nullptr},
                  {"baseline", name},
+                 {"keep_seen", keep_seen},
                  {"ties", name_of(sequences.ties)},
                  {"tie_seed", sequences.tie_seed}});
   return result;
@@ -79,12 +80,14 @@ inline nlohmann::json of_run(const Options& options, bool is_test) {
   const std::filesystem::path folder = options.required_text("run");
   const Run run = open_run(folder);
   const LeaveLastOut split = leave_last_out(run.sequences);
+  const bool keep_seen = options.has("keep-seen") || (run.config.train.keep_seen && !options.has("mask-shown"));
   nlohmann::json result = metrics_json(
       evaluate_there(options, run.model, run.sequences, is_test ? split.test : split.validation,
                      {.max_history = run.config.train.max_history,
-                      .keep_seen = options.has("keep-seen"),
+                      .keep_seen = keep_seen,
                       .mask_shown_only = options.has("mask-shown")}));
   result.update(describe_run(run, last_state(folder)));
+  result["keep_seen"] = keep_seen;
   if (!is_test && !run.config.train.validate) {
     note("hstu evaluate: this run trained on the events of the split val (validate = false)\n");
     result["trained_on_target"] = true;
@@ -105,7 +108,6 @@ int evaluate(Arguments arguments) {
   check<UsageError>(split == "val" || split == "test", "--split: expected val or test, got ", quote_text(split));
   nlohmann::json result = options.has("run") ? of_run(options, split == "test") : of_baseline(options, split == "test");
   result["split"] = split;
-  result["keep_seen"] = options.has("keep-seen");
   result["mask_shown"] = options.has("mask-shown");
   print_metrics(result, options.has("json"));
   return kOk;

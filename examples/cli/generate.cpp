@@ -33,7 +33,7 @@ inline Options parse(Arguments arguments) {
        {"seed", "S", "of --sample (default 1)"},
        {"at", "SECONDS", "time of the request in seconds since 1970, with --user"},
        {"gap", "SECONDS", "seconds between generated events, or median (default 0)"},
-       {"keep-seen", "", "items of the history may come again, with --user"},
+       {"keep-seen", "", "items of the history may come again, with --user; in runs with keep_seen they may anyway"},
        {"json", "", "the result as one JSON object"}}};
 }
 
@@ -79,7 +79,7 @@ inline std::vector<GeneratedSequence> sequences_for(const Run& run, const Histor
   GenerateOptions generate{.steps = steps,
                            .query_time_s = history.query_time_s,
                            .gap_s = gap_of(options).value_or(median_gap_s(history.timestamps_s))};
-  if (!options.has("keep-seen")) generate.excluded = history.items;
+  if (!options.has("keep-seen") && !run.config.train.keep_seen) generate.excluded = history.items;
   return following_options([&] {
     return options.has("sample") ? generate_samples(cache, generate, sampling_of(options))
                                  : generate_beam(cache, generate, beams);
@@ -171,7 +171,8 @@ int generate(Arguments arguments) {
                           {.beams = beams,
                            .max_history = history_limit(run),
                            .gap_s = gap_of(options).value_or(0),
-                           .use_median_gap = has_median_gap});
+                           .use_median_gap = has_median_gap,
+                           .keep_seen = run.config.train.keep_seen});
   });
   print_steps(metrics, {{"beam", beams}, {"gap", options.text("gap", "0")}}, options.has("json"));
   return kOk;

@@ -29,8 +29,7 @@ inline Options parse(Arguments arguments) {
            {"seed", "S", "of initial weights, order of users and dropout"},
            {"threads", "N", "threads (default: all cores); the result is the same for any number"},
            {"out", "RUN", "folder of the run; an existing run is not touched without --resume"},
-           {"resume", "", "go on with the run in RUN, bit for bit; only --epochs may grow.  Starts anew if RUN holds no "
-                          "run"},
+           {"resume", "", "go on with the run in RUN, bit for bit; only --epochs may grow.  Starts anew if there is none"},
            {"run", "RUN", "what this verb wrote"},
            {"split", "SPLIT", "of the metrics: val or test (default test)"},
            {"user", "ID", "a user of the data that the run was trained on"},

@@ -21,7 +21,7 @@ inline Options parse(Arguments arguments) {
            {"item", "ID", "one item id, for ids that contain |; may be given many times", true},
            {"at", "SECONDS", "time of the request in seconds since 1970, with --user"},
            {"top", "N", "number of recommendations (default 10)"},
-           {"keep-seen", "", "recommend items of the history too"},
+           {"keep-seen", "", "recommend items of the history too, as runs with keep_seen do anyway"},
            {"json", "", "history and recommendations as one JSON object"}}};
 }
 
@@ -89,7 +89,7 @@ int recommend(Arguments arguments) {
       hstu::recommend(run.model, history.items, history.timestamps_s, history.query_time_s,
                       {.count = count,
                        .max_history = run.config.train.max_history,
-                       .keep_seen = options.has("keep-seen")});
+                       .keep_seen = options.has("keep-seen") || run.config.train.keep_seen});
   const std::size_t first = history.items.size() - std::min(kShownEvents, history.items.size());
   if (options.has("json")) print_json(as_json(run.sequences, history, first, best));
   else print(as_text(run.sequences, history, first, best));

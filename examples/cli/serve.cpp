@@ -20,7 +20,7 @@ inline Options parse(Arguments arguments) {
       "  k         number of recommendations (default 10)\n"
       "  exclude   [id, ...] never recommended\n"
       "  only      [id, ...] nothing else is recommended\n"
-      "  keep_seen true: recommend items of the history too\n"
+      "  keep_seen true: recommend items of the history too (default: as the run was trained)\n"
       "  id        anything; comes back with the answer\n"
       "Only user is needed.  A line that cannot be obeyed is answered by {\"error\": reason, \"line\": number} and\n"
       "changes nothing.",
@@ -34,7 +34,7 @@ inline Options parse(Arguments arguments) {
 class Service {
  public:
   Service(const Run& run, const ServerOptions& options)
-      : sequences_(run.sequences),
+      : sequences_(run.sequences), keep_seen_(run.config.train.keep_seen),
         server_(run.model, options, [this](const std::string& user) { return history_of(user); }) {}
 
   /// The answer to a line.  Throws DataError, naming what is wrong, and then has changed nothing.
@@ -50,7 +50,7 @@ class Service {
     if (line.contains("at")) request.query_time_s = required<std::int64_t>(line, "at", "request");
     request.count = optional_value<std::int64_t>(line, "k", "request", 10);
     check<DataError>(request.count >= 0, "request: k: expected 0 or more, got ", request.count);
-    request.keep_seen = optional_value(line, "keep_seen", "request", false);
+    request.keep_seen = optional_value(line, "keep_seen", "request", keep_seen_);
     request.excluded = items_of(line, "exclude");
     request.allowed = items_of(line, "only");
     const bool lets_none_in = line.contains("only") && request.allowed.empty();
@@ -85,6 +85,7 @@ class Service {
   }
 
   const Sequences& sequences_;
+  bool keep_seen_;  ///< unless a request says otherwise
   RecommendServer server_;
 };
 

@@ -16,7 +16,8 @@ inline Options parse(Arguments arguments) {
   return {arguments,
           "--data DIR --preset NAME --out RUN [options]",
           "Trains a model and prints its metrics on the test split: the last event of each user, ranked among all\n"
-          "items that the user has not met.  The folder RUN gets configuration, data, log and checkpoints.\n"
+          "items that the user has not met (keep_seen: all items).  The folder RUN gets configuration, data, log and\n"
+          "checkpoints.\n"
           "Precedence: preset < --config < --set < other options.  SIGINT or SIGTERM: the step is finished, the\n"
           "run saved, and the exit code 130 or 143.",
           with_compute_options({
@@ -87,10 +88,12 @@ int train(Arguments arguments) {
 
   const Run run = open_run(out);
   const LeaveLastOut split = leave_last_out(run.sequences);
-  nlohmann::json metrics = metrics_json(evaluate_there(options, run.model, run.sequences, split.test,
-                                                       {.max_history = run.config.train.max_history}));
+  nlohmann::json metrics = metrics_json(
+      evaluate_there(options, run.model, run.sequences, split.test,
+                     {.max_history = run.config.train.max_history, .keep_seen = run.config.train.keep_seen}));
   metrics.update(describe_run(run, last_state(out)));
   metrics["split"] = "test";
+  metrics["keep_seen"] = run.config.train.keep_seen;
   metrics["preset"] = options.has("preset") ? nlohmann::json(options.required_text("preset")) : nlohmann::json();
   print_metrics(metrics, options.has("json"));
   return kOk;

@@ -48,7 +48,8 @@ TEST_CASE("serve: a run with a window answers what recommend and generate answer
   TempFolder folder;
   const Words window = {"--set", "max_attn_len=4", "--set", "min_full_attn_seq_len=2"};
   const std::string run = folder.path("run");
-  run_expecting(0, Words{"train", "--data", Example::get().data(), "--epochs", "1", "--out", run} + kTinyModel + window);
+  run_expecting(0,
+                Words{"train", "--data", Example::get().data(), "--epochs", "1", "--out", run} + kTinyModel + window);
   const nlohmann::json known = run_expecting(0, {"recommend", "--run", run, "--user", "u1", "--json"}).json();
   const auto answer = serve("{\"user\": \"u1\"}\n", {}, run).at(0);
   CHECK(answered(answer) == answered(known));
@@ -56,6 +57,49 @@ TEST_CASE("serve: a run with a window answers what recommend and generate answer
       run_expecting(0, {"generate", "--run", run, "--user", "u1", "--steps", "1", "--json"}).json();
   CHECK(greedy.at("sequences")[0].at("items")[0].at("item") == answered(known)[0]);
   CHECK(nlohmann::json::parse(bytes_in(run + "/config.json")).at("max_attn_len") == 4);
+}
+
+TEST_CASE("serve: a run with hashed items and a sparse table evaluates, recommends and serves",
+          "[cli][serve][property]") {
+  TempFolder folder;
+  const std::string run = folder.path("run");
+  const Words sparse = {"--set", "item_table_rows=40", "--set", "item_optimizer=rowwise_adagrad",
+                        "--set", "item_learning_rate=0.1", "--json"};
+  const Words training = {"train", "--data", Example::get().data(), "--epochs", "2", "--out", run};
+  const nlohmann::json trained = run_expecting(0, training + kTinyModel + sparse).json();
+  CHECK(trained.at("hr@10") == run_expecting(0, {"evaluate", "--run", run, "--json"}).json().at("hr@10"));
+  CHECK(trained.at("parameters").get<int>() == Example::get().metrics.at("parameters").get<int>() - 8 * (51 - 40));
+  const nlohmann::json known = run_expecting(0, {"recommend", "--run", run, "--user", "u1", "--json"}).json();
+  const auto answer = serve("{\"user\": \"u1\"}\n", {}, run).at(0);
+  for (std::size_t i = 0; i < 10; ++i) {  // items in one row tie, so compare scores
+    CHECK(std::abs(answer.at("recommendations")[i].at("score").get<double>() -
+                   known.at("recommendations")[i].at("score").get<double>()) < 1e-4);
+  }
+}
+
+TEST_CASE("serve: a run with keep_seen ranks and recommends what the user has met, and says so",
+          "[cli][serve][property]") {
+  TempFolder folder;
+  const std::string run = folder.path("run");
+  const nlohmann::json trained =
+      run_expecting(0, Words{"train", "--data", Example::get().data(), "--epochs", "1", "--out", run, "--json", "--set",
+                             "keep_seen=true", "--set", "validate=true"} +
+                           kTinyModel)
+          .json();
+  CHECK(trained.at("keep_seen") == true);
+  const nlohmann::json again = run_expecting(0, {"evaluate", "--run", run, "--json"}).json();
+  CHECK(again.at("keep_seen") == true);
+  CHECK(again.at("mrr") == trained.at("mrr"));
+  CHECK(run_expecting(0, {"evaluate", "--run", run, "--mask-shown", "--json"}).json().at("mrr") != trained.at("mrr"));
+  const nlohmann::json known =
+      run_expecting(0, {"recommend", "--run", run, "--user", "u1", "--top", "99", "--json"}).json();
+  CHECK(known.at("recommendations").size() == 50);
+  const auto answers = serve("{\"user\": \"u1\", \"k\": 99}\n"
+                             "{\"user\": \"u1\", \"k\": 99, \"keep_seen\": false}\n", {}, run);
+  CHECK(answered(answers[0]).size() == 50);
+  CHECK(answered(answers[1]).size() < 50);
+  CHECK(run_expecting(0, {"generate", "--run", run, "--user", "u1", "--steps", "50", "--json"})
+            .json().at("sequences")[0].at("items").size() == 50);
 }
 
 TEST_CASE("serve: filters", "[cli][serve][property]") {

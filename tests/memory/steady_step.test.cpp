@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A steady training step takes no memory from the system.
+#include <thread>
+
 #include <hstu/train/trainer.hpp>
 
 #include "../allocations.hpp"
@@ -33,6 +35,30 @@ TEST_CASE("trainer: a steady step allocates nothing", "[memory][trainer][propert
     for (int i = 0; i < 200; ++i) trainer->step();  // until the largest chunks have met
     CHECK(allocations_of([&] { for (int i = 0; i < 20; ++i) trainer->step(); }) == 0);
   }
+}
+
+TEST_CASE("trainer: recompute keeps the activations of one layer instead of all", "[memory][trainer][property]") {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  SKIP("blocks are not kept, or allocated otherwise, under a sanitizer");
+#endif
+  const auto data = small_data({.users = 1, .items = 4100, .min_length = 2003, .max_length = 2003});
+  const Threads one(1);
+  const auto bytes_of_step = [&](bool recompute) {
+    Config config = make_preset("meta-ml-1m-large");
+    config.model.max_seq_len = config.train.max_history = 2001;
+    config.train.recompute_activations = recompute;
+    Trainer trainer(config, data);
+    std::size_t bytes = 0;
+    std::thread([&] {  // whose pool is empty
+      const AllocationWatch watch;
+      trainer.step();
+      bytes = watch.bytes();
+    }).join();
+    return static_cast<double>(bytes);
+  };
+  const double kept = bytes_of_step(false), recomputed = bytes_of_step(true);
+  CAPTURE(kept, recomputed);
+  CHECK(recomputed < 0.5 * kept);
 }
 
 TEST_CASE("tensor: memory let go on another thread is used again", "[memory][tensor][property]") {

@@ -179,7 +179,7 @@ TEST_CASE("presets: each is a valid configuration once the items are known", "[t
   }
   CHECK(make_preset("meta-ml-1m-large").model.num_layers == 8);
   CHECK(make_preset("meta-ml-1m-large").model.dqk == 25);
-  CHECK_THROWS_MATCHES(make_preset("meta"), ConfigError, says("rechub-0.1, rechub-0.9, meta-ml-1m, meta-ml-1m-large"));
+  CHECK_THROWS_MATCHES(make_preset("meta"), ConfigError, says("meta-ml-1m-large, complete-journey"));
 }
 
 TEST_CASE("config: training options that contradict are refused by name", "[train][config_json][errors]") {
@@ -209,6 +209,14 @@ TEST_CASE("config: training options that contradict are refused by name", "[trai
   CHECK_THAT(refusal([](Config& c) { c.model.max_attn_len = -1; }), ContainsSubstring("max_attn_len must be in [0"));
   CHECK_THAT(refusal([](Config& c) { c.model.min_full_attn_seq_len = 5; }),
              ContainsSubstring("min_full_attn_seq_len needs a window"));
+  CHECK_THAT(refusal([](Config& c) { c.model.item_table_rows = 1; }), ContainsSubstring("item_table_rows must be"));
+  CHECK_THAT(refusal([](Config& c) { c.model.item_table_rows = 9, c.train.log_q = true; }),
+             ContainsSubstring("item_table_rows does not go with log_q"));
+  CHECK_THAT(refusal([](Config& c) { c.train.item_learning_rate = 0.1; }), ContainsSubstring("item_learning_rate needs"));
+  CHECK_THAT(refusal([](Config& c) {
+               c.train.loss = LossKind::next_item, c.train.item_optimizer = ItemOptimizerKind::sparse_adam;
+             }),
+             ContainsSubstring("item_optimizer other than dense needs a loss that has negatives"));
   CHECK_THAT(refusal([](Config& c) { c.train.max_history = 212; }), ContainsSubstring("max_history 212 exceeds"));
   CHECK_THAT(refusal([](Config& c) { c.model.tie_embeddings = false; }), ContainsSubstring("tie_embeddings"));
   CHECK_THAT(refusal([](Config& c) { c.model.use_output_bias = true; }), ContainsSubstring("use_output_bias"));

@@ -24,7 +24,8 @@ enum class InitKind { xavier_uniform, truncated_normal };
 
 struct HstuConfig {
   LayerKind layer = LayerKind::meta;
-  std::int64_t num_items = 0;  ///< rows of the item table, padding included
+  std::int64_t num_items = 0;  ///< padding included
+  std::int64_t item_table_rows = 0;  ///< 0: a row per item; else items are hashed into so many rows (ItemRows)
   std::int64_t d_model = 50;
   std::int64_t num_heads = 1;
   std::int64_t dqk = 50;
@@ -67,6 +68,10 @@ inline void validate(const HstuConfig& c) {
     check<ConfigError>(value >= 1 && value <= limit, "config: ", name, " must be in [1, ", limit, "], got ", value);
   };
   positive("num_items", c.num_items, std::int64_t{1} << 31);
+  check<ConfigError>(c.item_table_rows == 0 || (c.item_table_rows >= 2 && c.item_table_rows <= std::int64_t{1} << 31),
+                     "config: item_table_rows must be 0 or in [2, 2^31], got ", c.item_table_rows);
+  check<ConfigError>(c.item_table_rows == 0 || (c.tie_embeddings && !c.use_output_bias),
+                     "config: item_table_rows needs tie_embeddings = true and use_output_bias = false");
   positive("d_model", c.d_model, 1 << 16);
   positive("num_heads", c.num_heads, 1 << 10);
   positive("dqk", c.dqk, 1 << 14);

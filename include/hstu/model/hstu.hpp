@@ -4,9 +4,11 @@
 #include <cmath>
 #include <variant>
 
+#include <hstu/model/item_rows.hpp>
 #include <hstu/model/meta_layer.hpp>
 #include <hstu/model/rechub01_layer.hpp>
 #include <hstu/model/rechub09_layer.hpp>
+#include <hstu/nn/recompute.hpp>
 #include <hstu/ops/embedding.hpp>
 #include <hstu/ops/l2_normalize.hpp>
 
@@ -32,9 +34,9 @@ class HstuModel {
 
   /// Parameters are drawn from `seed` as the reproduced model initialises them.
   explicit HstuModel(const HstuConfig& config, std::uint64_t seed = 0, DType dtype = DType::float32)
-      : config_((validate(config), config)), lookup_(config) {
+      : config_((validate(config), config)), rows_(config.num_items, config.item_table_rows), lookup_(config) {
     Initializer init(seed, dtype);
-    const std::int64_t V = config.num_items;
+    const std::int64_t V = rows_.size();
     const std::int64_t D = config.d_model;
     const bool is_meta = config.layer == LayerKind::meta;
     const bool is_01 = config.layer == LayerKind::rechub_0_1;
@@ -60,6 +62,8 @@ class HstuModel {
 
   const HstuConfig& config() const { return config_; }
   DType dtype() const { return items_.dtype(); }
+  /// Where items stand in the item table.
+  const ItemRows& rows() const { return rows_; }
   const Tensor& item_table() const { return items_; }
   /// The table that scores are made of: the item table, or the output projection's.
   const Tensor& scored_table() const { return config_.tie_embeddings ? items_ : output_.weight; }
@@ -97,24 +101,30 @@ class HstuModel {
                    const Tensor& num_targets = {}) const {
     check_batch(batch, num_targets);
     detail::check_shape("hstu", "tokens", tokens, Shape{batch.tokens(), config_.d_model}, dtype());
-    const RelativeBias bias = lookup_.of(batch);
+    PoolVector<BiasTables> tables;
+    for (std::size_t i = 0; i < layers_.size(); ++i) tables.push_back(tables_of(i));
     return through_layers(dropout(with_places(tokens, batch), config_.dropout, context), context,
-                          [&](std::size_t layer, const Columns& q, const Columns& k, const Columns& v,
+                          [tables, bias = lookup_.of(batch), offsets = batch.offsets, num_targets](
+                              std::size_t layer, const Columns& q, const Columns& k, const Columns& v,
                               AttentionOptions options) {
       options.num_targets = num_targets;
-      return hstu_attention(q, k, v, batch.offsets, tables_of(layer).in(bias), options);
+      return hstu_attention(q, k, v, offsets, tables[layer].in(bias), options);
     });
   }
 
-  /// Embedded tokens → hidden states, attention done by attend(layer, q, k, v, options).
+  /// Embedded tokens → hidden states, attention done by attend(layer, q, k, v, options), which owns what it uses if the
+  /// layers are to run again in backward.
   template <class Attend>
   Tensor through_layers(Tensor x, ForwardContext& context, const Attend& attend) const {
     for (std::size_t i = 0; i < layers_.size(); ++i) {
-      const auto attend_layer = [&](const Columns& q, const Columns& k, const Columns& v,
-                                    const AttentionOptions& options) { return attend(i, q, k, v, options); };
-      const Tensor y =
-          std::visit([&](const auto& layer) { return layer.forward(x, context, attend_layer); }, layers_[i]);
-      x = std::holds_alternative<Rechub09Layer>(layers_[i]) ? x + y : y;
+      if (context.recompute) {
+        x = recompute(x, parameters_of(i), context,
+                      [layer = layers_[i], i, attend](const Tensor& input, ForwardContext& again) {
+          return through_layer(layer, i, input, again, attend);
+        });
+      } else {
+        x = through_layer(layers_[i], i, x, context, attend);
+      }
     }
     return config_.l2_scores ? l2_normalize(x, config_.l2_eps) : x;
   }
@@ -134,10 +144,27 @@ class HstuModel {
   /// What item embeddings are multiplied by with scale_input_embedding: √D.
   double embedding_scale() const { return std::sqrt(static_cast<double>(config_.d_model)); }
 
-  /// Normalises the whole item table if the config says so: make it once for many batches.
-  ItemScorer scorer() const {
+  /// Scores rows of the item table, as losses see it; normalised if the config says so.
+  ItemScorer row_scorer() const {
     const Tensor& table = scored_table();
     return {config_.l2_scores ? l2_normalize(table, config_.l2_eps) : table, output_.bias, config_.temperature};
+  }
+
+  /// Scores items, of which those in one row tie: make it once for many batches.
+  ItemScorer scorer() const {
+    ItemScorer scorer = row_scorer();
+    if (rows_.are_hashed()) scorer.table = embedding(scorer.table, rows_.of_all());
+    return scorer;
+  }
+
+  /// The same model, sharing all other parameters, on the table `items` [U, D], whose places are then its items.
+  HstuModel with_item_table(const Tensor& items) const {
+    HstuModel model = *this;
+    model.config_.num_items = items.size(0);
+    model.config_.item_table_rows = 0;
+    model.rows_ = ItemRows(items.size(0), 0);
+    model.items_ = items;
+    return model;
   }
 
   /// Scores of all items, [T, V].
@@ -186,8 +213,25 @@ class HstuModel {
   }
 
  private:
+  template <class Attend>
+  static Tensor through_layer(const Layer& layer, std::size_t number, const Tensor& x, ForwardContext& context,
+                              const Attend& attend) {
+    const auto attend_layer = [&](const Columns& q, const Columns& k, const Columns& v,
+                                  const AttentionOptions& options) { return attend(number, q, k, v, options); };
+    const Tensor y = std::visit([&](const auto& kind) { return kind.forward(x, context, attend_layer); }, layer);
+    return std::holds_alternative<Rechub09Layer>(layer) ? x + y : y;
+  }
+  /// All leaves that a layer uses, its bias tables included.
+  PoolVector<Tensor> parameters_of(std::size_t layer) const {
+    ParameterList list;
+    std::visit([&](const auto& kind) { kind.list("", list); }, layers_[layer]);
+    PoolVector<Tensor> leaves;
+    for (const NamedParameter& p : list) leaves.push_back(p.value);
+    if (shared_tables_.position.defined()) leaves.push_back(shared_tables_.position);
+    return leaves;
+  }
   Tensor embed_items(const JaggedBatch& batch) const {
-    const Tensor x = embedding(items_, batch.items, 0);
+    const Tensor x = embedding(items_, rows_.of(batch.items), 0);
     return config_.scale_input_embedding ? scale(x, embedding_scale()) : x;
   }
   Tensor with_places(const Tensor& tokens, const JaggedBatch& batch) const {
@@ -196,6 +240,7 @@ class HstuModel {
   }
 
   HstuConfig config_;
+  ItemRows rows_;
   BiasLookup lookup_;
   Tensor items_, positions_, ages_;
   std::vector<Layer> layers_;

@@ -150,7 +150,7 @@ class RankingModel {
     return items;
   }
   Tensor embed_items(const std::vector<std::int64_t>& items, const RankingData& data) const {
-    Tensor x = embedding(hstu_.item_table(), Tensor::from(items), 0);
+    Tensor x = embedding(hstu_.item_table(), hstu_.rows().of(Tensor::from(items)), 0);
     for (std::size_t f = 0; f < items_.size(); ++f) x = x + items_[f](data.items[f], items);
     return scaled(x);
   }

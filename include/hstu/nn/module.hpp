@@ -37,6 +37,7 @@ struct ForwardContext {
   std::uint64_t seed = 0;
   std::uint32_t step = 0;
   std::int64_t first_token = 0;  ///< index of the batch's first token in the whole step, if this is a chunk of it
+  bool recompute = false;        ///< layers keep their input only and run again in backward
   std::uint32_t next_site = kSiteFirstDropout;
 
   RandomStream next_stream() { return {.seed = seed, .step = step, .site = next_site++}; }

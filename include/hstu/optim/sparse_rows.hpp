@@ -3,6 +3,7 @@
 #pragma once
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <vector>
 
 #include <hstu/autograd/node.hpp>
@@ -84,15 +85,51 @@ inline void check_sparse_step(std::string_view op, const Tensor& table, const St
 }
 }  // namespace detail
 
+/// Updates the rows of a table that a step touches.
+class SparseOptimizer {
+ public:
+  virtual ~SparseOptimizer() = default;
+
+  /// gradient [U, D] of the rows.  Throws DataError for rows outside of the table, ShapeError for a gradient that does
+  /// not fit them, ConfigError for a learning rate that is negative or not finite.
+  virtual void step(const StepRows& rows, const Tensor& gradient, double learning_rate) = 0;
+
+  /// Copies of everything but the table that the next step depends on.
+  std::map<std::string, Tensor> state() const {
+    std::map<std::string, Tensor> copies;
+    for (const auto& [name, value] : slots()) copies.emplace(name, value.clone());
+    return copies;
+  }
+  /// Restores what state() gave.  Throws CheckpointError, with nothing changed, for entries that are missing, unknown,
+  /// or of another shape or dtype.
+  void load_state(const std::map<std::string, Tensor>& all) {
+    std::map<std::string, Tensor> mine = slots();
+    check<CheckpointError>(all.size() == mine.size(), "item optimizer state: expected ", mine.size(), " entries, got ",
+                           all.size());
+    for (const auto& [name, value] : mine) {
+      const auto found = all.find(name);
+      check<CheckpointError>(found != all.end(), "item optimizer state: no entry ", name);
+      check<CheckpointError>(found->second.shape() == value.shape() && found->second.dtype() == value.dtype(),
+                             "item optimizer state: ", name, " must be ", value.dtype(), value.shape(), ", got ",
+                             found->second.dtype(), found->second.shape());
+    }
+    for (auto& [name, value] : mine) value.copy_from(all.at(name));
+  }
+
+ protected:
+  /// The tensors of the state themselves.
+  virtual std::map<std::string, Tensor> slots() const = 0;
+};
+
 /// Adagrad with one number of state per row r:  s_r ← s_r + mean_d g_rd²;  θ_r ← θ_r − lr·g_r / (√s_r + eps), for the
 /// rows of the step only; docs/math.md (O6).  Source: FBGEMM's EXACT_ROWWISE_ADAGRAD.
-class RowwiseAdagrad {
+class RowwiseAdagrad : public SparseOptimizer {
  public:
   /// Shares the data of `table` [V, D].
   explicit RowwiseAdagrad(Tensor table, double eps = 1e-8)
       : table_(std::move(table)), sums_(Tensor::zeros({table_.size(0)}, table_.dtype())), eps_(eps) {}
 
-  void step(const StepRows& rows, const Tensor& gradient, double learning_rate) {
+  void step(const StepRows& rows, const Tensor& gradient, double learning_rate) override {
     detail::check_sparse_step("rowwise_adagrad", table_, rows, gradient, learning_rate);
     const std::int64_t D = table_.size(1);
     rows.for_each_row(table_, [&]<class Scalar>(Scalar, std::int64_t i, std::int64_t id) {
@@ -103,9 +140,10 @@ class RowwiseAdagrad {
           static_cast<Scalar>(learning_rate) / (std::sqrt(sum) + static_cast<Scalar>(eps_)) * g;
     });
   }
-  const Tensor& state() const { return sums_; }
 
  private:
+  std::map<std::string, Tensor> slots() const override { return {{"sum", sums_}}; }
+
   Tensor table_, sums_;
   double eps_;
 };
@@ -113,19 +151,19 @@ class RowwiseAdagrad {
 /// Adam whose moments move for the rows of the step only, t counting all steps:
 ///   m ← β₁·m + (1 − β₁)·g,  v ← β₂·v + (1 − β₂)·g²,  θ ← θ − lr·√(1 − β₂ᵗ)/(1 − β₁ᵗ) · m / (√v + eps).
 /// docs/math.md (O7).  Source: torch.optim.SparseAdam.
-class SparseAdam {
+class SparseAdam : public SparseOptimizer {
  public:
   explicit SparseAdam(Tensor table, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8)
-      : table_(std::move(table)), m_(zeros_like(table_)), v_(zeros_like(table_)), beta1_(beta1), beta2_(beta2),
-        eps_(eps) {
+      : table_(std::move(table)), m_(zeros_like(table_)), v_(zeros_like(table_)),
+        num_steps_(Tensor::zeros({1}, DType::int64)), beta1_(beta1), beta2_(beta2), eps_(eps) {
     const auto is_share = [](double x) { return x >= 0.0 && x < 1.0; };
     check<ConfigError>(is_share(beta1) && is_share(beta2), "sparse_adam: betas must be in [0, 1), got ", beta1, " and ",
                        beta2);
   }
 
-  void step(const StepRows& rows, const Tensor& gradient, double learning_rate) {
+  void step(const StepRows& rows, const Tensor& gradient, double learning_rate) override {
     detail::check_sparse_step("sparse_adam", table_, rows, gradient, learning_rate);
-    const double t = static_cast<double>(++num_steps_);
+    const double t = static_cast<double>(++num_steps_.mutable_data<std::int64_t>()[0]);
     const double rate = learning_rate * std::sqrt(1.0 - std::pow(beta2_, t)) / (1.0 - std::pow(beta1_, t));
     const std::int64_t D = table_.size(1);
     rows.for_each_row(table_, [&]<class Scalar>(Scalar, std::int64_t i, std::int64_t id) {
@@ -139,9 +177,12 @@ class SparseAdam {
   }
 
  private:
-  Tensor table_, m_, v_;
+  std::map<std::string, Tensor> slots() const override {
+    return {{"exp_avg", m_}, {"exp_avg_sq", v_}, {"step", num_steps_}};
+  }
+
+  Tensor table_, m_, v_, num_steps_;
   double beta1_, beta2_, eps_;
-  std::int64_t num_steps_ = 0;
 };
 
 }  // namespace hstu

@@ -18,11 +18,12 @@ struct TailOptions {
   std::int64_t max_history = 200;  ///< the model sees the most recent events only
   std::int64_t gap_s = 0;          ///< time between generated events
   bool use_median_gap = false;     ///< the median gap of the user's history instead
+  bool keep_seen = false;          ///< items of the history may come again
 };
 
 /// Ranks [step] of the true items of the tails, all of one length: the model is asked at the time of the first event of
 /// the tail and from then on sees what it generates, the most probable sequence of the beam.  At step t the true item
-/// is ranked among all items that are neither in the history nor generated before.
+/// is ranked among all items that are neither in the history, unless those are kept, nor generated before.
 /// Runs on all threads; the result does not depend on their number.  Throws as generate_beam and rank_of_target do.
 inline std::vector<RankingMetrics> evaluate_tails(const CachedModel& model, std::span<const Tail> tails,
                                                   const TailOptions& options) {
@@ -37,10 +38,10 @@ inline std::vector<RankingMetrics> evaluate_tails(const CachedModel& model, std:
     PagePool pool(model.numbers_per_page(), model.model().dtype(), (2 * options.beams + 2) * pages);
     HistoryCache cache(model, pool, {options.max_history, options.max_history});
     cache.append(tail.history, tail.history_times_s);
-    const GenerateOptions generate{.steps = static_cast<std::int64_t>(steps),
-                                   .query_time_s = tail.times_s[0],
-                                   .gap_s = options.use_median_gap ? median_gap_s(tail.history_times_s) : options.gap_s,
-                                   .excluded = {tail.history.begin(), tail.history.end()}};
+    GenerateOptions generate{.steps = static_cast<std::int64_t>(steps),
+                             .query_time_s = tail.times_s[0],
+                             .gap_s = options.use_median_gap ? median_gap_s(tail.history_times_s) : options.gap_s};
+    if (!options.keep_seen) generate.excluded.assign(tail.history.begin(), tail.history.end());
     cache.hidden(generate.query_time_s);  // computed once, shared by the beams
     const GeneratedSequence best = generate_beam(cache, generate, options.beams)[0];
     std::vector<std::int32_t> excluded = generate.excluded;

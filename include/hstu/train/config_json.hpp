@@ -53,6 +53,10 @@ struct EnumNames<OptimizerKind> {
   static constexpr std::array<const char*, 3> names = {"sgd", "adam", "adamw"};
 };
 template <>
+struct EnumNames<ItemOptimizerKind> {
+  static constexpr std::array<const char*, 3> names = {"dense", "rowwise_adagrad", "sparse_adam"};
+};
+template <>
 struct EnumNames<SampleKind> {
   static constexpr std::array<const char*, 2> names = {"users", "windows"};
 };
@@ -66,6 +70,7 @@ template <class ConfigType, class Visit>
 void visit_fields(ConfigType& c, const Visit& visit) {
   visit("layer", c.model.layer);
   visit("num_items", c.model.num_items);
+  visit("item_table_rows", c.model.item_table_rows);
   visit("d_model", c.model.d_model);
   visit("num_heads", c.model.num_heads);
   visit("dqk", c.model.dqk);
@@ -99,9 +104,12 @@ void visit_fields(ConfigType& c, const Visit& visit) {
   visit("log_q", c.train.log_q);
   visit("samples", c.train.samples);
   visit("max_history", c.train.max_history);
+  visit("recompute_activations", c.train.recompute_activations);
   visit("stochastic_length_alpha", c.train.stochastic_length_alpha);
   visit("batch_size", c.train.batch_size);
   visit("optimizer", c.train.optimizer);
+  visit("item_optimizer", c.train.item_optimizer);
+  visit("item_learning_rate", c.train.item_learning_rate);
   visit("learning_rate", c.train.learning_rate);
   visit("beta1", c.train.beta1);
   visit("beta2", c.train.beta2);
@@ -113,6 +121,7 @@ void visit_fields(ConfigType& c, const Visit& visit) {
   visit("decay", c.train.decay);
   visit("min_learning_rate", c.train.min_learning_rate);
   visit("epochs", c.train.epochs);
+  visit("keep_seen", c.train.keep_seen);
   visit("validate", c.train.validate);
   visit("metric", c.train.metric);
   visit("patience", c.train.patience);

@@ -8,9 +8,27 @@
 #include <hstu/train/engine.hpp>
 #include <hstu/train/gradient_sum.hpp>
 #include <hstu/train/make_optimizer.hpp>
+#include <hstu/train/sparse_items.hpp>
 #include <hstu/train/step_scorer.hpp>
 
 namespace hstu {
+
+/// What forward and backward of a step run on.
+struct StepModel {
+  explicit StepModel(const HstuModel& on)
+      : model(on), parameters(on.parameters()), scorer(on), gradients(joined(parameters, scorer.parameters())) {}
+
+  HstuModel model;
+  ParameterList parameters;
+  StepScorer scorer;
+  GradientSum gradients;
+
+ private:
+  static ParameterList joined(ParameterList all, const ParameterList& more) {
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  }
+};
 
 /// A step cuts its batch into chunks of users by tokens, and the chunks into groups, whatever the number of threads.
 /// A worker runs forward and backward of the whole model on the chunks of a group, one after the other, with
@@ -18,32 +36,36 @@ namespace hstu {
 class CpuEngine : public TrainingEngine {
  public:
   CpuEngine(const HstuModel& model, const Config& config)
-      : config_(config), model_(model), parameters_(model_.parameters()), scorer_(model_),
-        gradients_(joined(parameters_, scorer_.parameters())), optimizer_(make_optimizer(config_.train, parameters_)) {}
+      : config_(config), model_(model), on_(std::make_unique<StepModel>(model)),
+        optimizer_(make_optimizer(config_.train, dense_parameters())) {
+    if (config_.train.item_optimizer != ItemOptimizerKind::dense) items_.emplace(model, config_.train);
+  }
 
   std::string name() const override { return "cpu"; }
 
   StepLoss step(const StepInput& input) override {
-    const PoolVector<JaggedBatch> batches = make_batches(input);
+    PoolVector<JaggedBatch> batches = make_batches(input);
     PoolVector<std::int64_t> first_token(batches.size(), 0);
     for (std::size_t c = 1; c < batches.size(); ++c) first_token[c] = first_token[c - 1] + batches[c - 1].tokens();
     StepLoss loss;
     for (const JaggedBatch& batch : batches) loss.count += count_losses(batch, config_.train.loss);
     begin_negatives(batches, input);
+    if (items_) begin_sparse(batches, first_token, input);
     try {
       loss.sum = forward_and_backward(batches, first_token, input, loss.count);
       check<NumericError>(std::isfinite(loss.sum), "the loss is ", loss.sum);
-      gradients_.reduce();
-      scorer_.backward();
-      if (config_.train.max_grad_norm > 0) clip_grad_norm(parameters_, config_.train.max_grad_norm);
+      on_->gradients.reduce();
+      on_->scorer.backward();
+      if (config_.train.max_grad_norm > 0) clip_grad_norm(on_->parameters, config_.train.max_grad_norm);
     } catch (const NumericError& error) {
-      gradients_.clear();
+      on_->gradients.clear();
       throw NumericError(error.what() + first_not_finite(batches, first_token, input));
     } catch (...) {
-      gradients_.clear();
+      on_->gradients.clear();
       throw;
     }
     optimizer_->step(input.learning_rate);
+    if (items_) items_->step(input.learning_rate);
     return loss;
   }
 
@@ -54,13 +76,37 @@ class CpuEngine : public TrainingEngine {
 
   void write_model() const override {}  // they are the same tensors
   void read_model() override {}
-  std::map<std::string, Tensor> optimizer_state() const override { return optimizer_->state(); }
-  void load_optimizer_state(const std::map<std::string, Tensor>& state) override { optimizer_->load_state(state); }
+  std::map<std::string, Tensor> optimizer_state() const override {
+    std::map<std::string, Tensor> all = optimizer_->state();
+    if (!items_) return all;
+    for (auto& [name, value] : items_->optimizer().state()) all.emplace(kOfItems + name, value);
+    return all;
+  }
+  void load_optimizer_state(const std::map<std::string, Tensor>& state) override {
+    std::map<std::string, Tensor> dense, of_items;
+    for (const auto& [name, value] : state) {
+      const bool is_of_items = items_ && name.starts_with(kOfItems);
+      (is_of_items ? of_items : dense).emplace(is_of_items ? name.substr(kOfItems.size()) : name, value);
+    }
+    const auto before = optimizer_->state();
+    optimizer_->load_state(dense);
+    try {
+      if (items_) items_->optimizer().load_state(of_items);
+    } catch (...) {
+      optimizer_->load_state(before);
+      throw;
+    }
+  }
 
  private:
-  static ParameterList joined(ParameterList all, const ParameterList& more) {
-    all.insert(all.end(), more.begin(), more.end());
-    return all;
+  inline static const std::string kOfItems = "item_table/";
+
+  /// All that optimizer_ updates.
+  ParameterList dense_parameters() const {
+    ParameterList list = model_.parameters();
+    if (config_.train.item_optimizer == ItemOptimizerKind::dense) return list;
+    std::erase_if(list, [&](const NamedParameter& p) { return p.value.node() == model_.item_table().node(); });
+    return list;
   }
 
   static PoolVector<JaggedBatch> make_batches(const StepInput& input) {
@@ -81,26 +127,42 @@ class CpuEngine : public TrainingEngine {
                               const StepInput& input, std::int64_t count) {
     const PoolVector<IndexRange> groups = groups_of(batches);
     PoolVector<double> losses(batches.size(), 0.0);
-    gradients_.prepare(groups.size());
-    scorer_.forward();
+    on_->gradients.prepare(groups.size());
+    on_->scorer.forward();
     parallel_for(std::ssize(groups), [&](std::int64_t g) {
       const IndexRange& group = groups[static_cast<std::size_t>(g)];
       for (auto i = static_cast<std::size_t>(group.begin); i < static_cast<std::size_t>(group.end); ++i) {
-        const Tensor loss = loss_of(batches[i], first_token[i], input);
+        const Tensor loss = loss_of(batches, i, first_token[i], input);
         losses[i] = loss.item();
-        Gradients& into = gradients_.group(static_cast<std::size_t>(g));
+        Gradients& into = on_->gradients.group(static_cast<std::size_t>(g));
         if (loss.needs_grad()) backward(loss, into, 1.0 / static_cast<double>(count));
       }
     });
     return std::accumulate(losses.begin(), losses.end(), 0.0);
   }
 
-  Tensor loss_of(const JaggedBatch& batch, std::int64_t first_token, const StepInput& input) const {
+  Tensor loss_of(const PoolVector<JaggedBatch>& batches, std::size_t i, std::int64_t first_token,
+                 const StepInput& input) const {
     ForwardContext context{.is_training = true,
                            .seed = config_.train.seed,
                            .step = static_cast<std::uint32_t>(input.step),
-                           .first_token = first_token};
-    return training_loss(model_, scorer_.scorer(), batch, config_.train, input.negatives, context);
+                           .first_token = first_token,
+                           .recompute = config_.train.recompute_activations};
+    const ItemScorer& scorer = on_->scorer.scorer();
+    if (!items_) return training_loss(on_->model, scorer, batches[i], config_.train, input.negatives, context);
+    return training_loss(on_->model, scorer, batches[i], config_.train, negatives_[i], log_expected_, context);
+  }
+
+  /// Draws the negatives and changes over to a model that has only the rows of this step.
+  void begin_sparse(PoolVector<JaggedBatch>& batches, const PoolVector<std::int64_t>& first_token,
+                    const StepInput& input) {
+    const RandomStream stream = negative_stream(config_.train.seed, static_cast<std::uint32_t>(input.step));
+    negatives_.resize(batches.size());
+    for (std::size_t i = 0; i < batches.size(); ++i) {
+      negatives_[i] = input.negatives.draw(batches[i].tokens(), stream, first_token[i]);
+    }
+    on_ = std::make_unique<StepModel>(items_->begin_step(batches, negatives_));
+    if (corrects_by_frequency(config_.train)) log_expected_ = items_->at_rows(input.negatives.log_expected());
   }
 
   void begin_negatives(const PoolVector<JaggedBatch>& batches, const StepInput& input) const {
@@ -120,8 +182,8 @@ class CpuEngine : public TrainingEngine {
     const NoGrad no_grad;
     const FiniteCheck finite_check;
     try {
-      scorer_.forward();
-      for (std::size_t i = 0; i < batches.size(); ++i) loss_of(batches[i], first_token[i], input);
+      on_->scorer.forward();
+      for (std::size_t i = 0; i < batches.size(); ++i) loss_of(batches, i, first_token[i], input);
     } catch (const NumericError& error) {
       return concat("; first in ", error.what());
     }
@@ -151,10 +213,11 @@ class CpuEngine : public TrainingEngine {
 
   Config config_;
   HstuModel model_;
-  ParameterList parameters_;
-  StepScorer scorer_;
-  GradientSum gradients_;
+  std::unique_ptr<StepModel> on_;
   std::unique_ptr<Optimizer> optimizer_;
+  std::optional<SparseItems> items_;  // unless the item table is trained as the other parameters are
+  PoolVector<Tensor> negatives_;      // of a sparse step, chunk by chunk
+  Tensor log_expected_;               // of its rows
 };
 
 inline std::unique_ptr<TrainingEngine> make_cpu_engine(const HstuModel& model, const Config& config) {

@@ -5,6 +5,7 @@
 
 #include <hstu/optim/adam.hpp>
 #include <hstu/optim/sgd.hpp>
+#include <hstu/optim/sparse_rows.hpp>
 #include <hstu/train/train_config.hpp>
 
 namespace hstu {
@@ -18,6 +19,16 @@ inline std::unique_ptr<Optimizer> make_optimizer(const TrainConfig& c, const Par
     case OptimizerKind::adamw: break;
   }
   return std::make_unique<AdamW>(parameters, adam);
+}
+
+/// Of the item table, which shares its data; null if it is trained as the other parameters are.
+inline std::unique_ptr<SparseOptimizer> make_item_optimizer(const TrainConfig& c, const Tensor& table) {
+  switch (c.item_optimizer) {
+    case ItemOptimizerKind::dense: break;
+    case ItemOptimizerKind::rowwise_adagrad: return std::make_unique<RowwiseAdagrad>(table, c.eps);
+    case ItemOptimizerKind::sparse_adam: return std::make_unique<SparseAdam>(table, c.beta1, c.beta2, c.eps);
+  }
+  return nullptr;
 }
 
 /// The learning rate of step `step`, from 0.

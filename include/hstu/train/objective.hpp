@@ -30,28 +30,45 @@ inline CrossEntropyOptions cross_entropy_options(const HstuConfig& config) {
 }
 
 /// Sum of the losses of the tokens that have a target; for last_item, of the last token of each user.
-/// `scorer` is the model's, or one of a StepScorer; `negatives` has begun the step.
+/// `scorer` is the model's row_scorer(), or that of a StepScorer.  negatives: rows of its table, undefined for losses
+/// without; log_expected: of rows, undefined if the loss does not correct.
 inline Tensor training_loss(const HstuModel& model, const ItemScorer& scorer, const JaggedBatch& batch,
-                            const TrainConfig& config, const NegativeSampler& negatives, ForwardContext& context) {
+                            const TrainConfig& config, const Tensor& negatives, const Tensor& log_expected,
+                            ForwardContext& context) {
   const Tensor hidden = model.hidden(batch, context);
+  const Tensor targets = model.rows().of(batch.targets);
   if (has_negatives(config.loss)) {
-    const Tensor items =
-        negatives.draw(batch.tokens(), negative_stream(context.seed, context.step), context.first_token);
-    SampledLossOptions options{.temperature = scorer.temperature, .reduction = Reduction::sum};
-    if (config.log_q || config.loss == LossKind::nce) options.log_expected = negatives.log_expected();
+    const SampledLossOptions options{
+        .temperature = scorer.temperature, .reduction = Reduction::sum, .log_expected = log_expected};
     return config.loss == LossKind::sampled_softmax
-               ? sampled_softmax(hidden, scorer.table, batch.targets, items, options)
-               : sampled_binary(hidden, scorer.table, batch.targets, items, options);
+               ? sampled_softmax(hidden, scorer.table, targets, negatives, options)
+               : sampled_binary(hidden, scorer.table, targets, negatives, options);
   }
   const CrossEntropyOptions options = cross_entropy_options(model.config());
   if (config.loss == LossKind::next_item) {
-    return cross_entropy(hidden, scorer.table, scorer.bias, batch.targets, options);
+    return cross_entropy(hidden, scorer.table, scorer.bias, targets, options);
   }
   const auto rows = last_tokens(batch);
-  PoolVector<std::int32_t> targets;
-  for (const std::int64_t row : rows) targets.push_back(batch.targets.data<std::int32_t>()[row]);
-  return cross_entropy(gather_rows(hidden, Tensor::from(rows)), scorer.table, scorer.bias, Tensor::from(targets),
-                       options);
+  PoolVector<std::int32_t> last;
+  for (const std::int64_t row : rows) last.push_back(targets.data<std::int32_t>()[row]);
+  return cross_entropy(gather_rows(hidden, Tensor::from(rows)), scorer.table, scorer.bias, Tensor::from(last), options);
+}
+
+/// True if the loss takes off how often an item is expected among the negatives.
+constexpr bool corrects_by_frequency(const TrainConfig& config) {
+  return config.log_q || config.loss == LossKind::nce;
+}
+
+/// The same with negatives drawn from `negatives`, which has begun the step.
+inline Tensor training_loss(const HstuModel& model, const ItemScorer& scorer, const JaggedBatch& batch,
+                            const TrainConfig& config, const NegativeSampler& negatives, ForwardContext& context) {
+  Tensor items, log_expected;
+  if (has_negatives(config.loss)) {
+    const RandomStream stream = negative_stream(context.seed, context.step);
+    items = model.rows().of(negatives.draw(batch.tokens(), stream, context.first_token));
+    if (corrects_by_frequency(config)) log_expected = negatives.log_expected();
+  }
+  return training_loss(model, scorer, batch, config, items, log_expected, context);
 }
 
 /// Number of losses that training_loss() sums.

@@ -8,8 +8,8 @@
 
 namespace hstu {
 
-inline constexpr std::array<std::string_view, 4> kPresetNames = {"rechub-0.1", "rechub-0.9", "meta-ml-1m",
-                                                                 "meta-ml-1m-large"};
+inline constexpr std::array<std::string_view, 5> kPresetNames = {"rechub-0.1", "rechub-0.9", "meta-ml-1m",
+                                                                 "meta-ml-1m-large", "complete-journey"};
 
 namespace detail {
 
@@ -78,6 +78,17 @@ inline Config preset_meta_ml_1m() {
   return c;
 }
 
+/// The model of meta-ml-1m for groceries: histories of 500 purchases, thinned while training, and bought again.
+inline Config preset_complete_journey() {
+  Config c = preset_meta_ml_1m();
+  c.model.max_seq_len = 511;
+  c.train.max_history = 500;
+  c.train.stochastic_length_alpha = 1.7;
+  c.train.keep_seen = true;
+  c.train.epochs = 20;
+  return c;
+}
+
 }  // namespace detail
 
 /// The configuration called `name`.  Throws ConfigError, listing the names, if there is none.
@@ -93,8 +104,9 @@ inline Config make_preset(std::string_view name) {
     c.model.dv = 25;
     return c;
   }
-  throw ConfigError(concat("preset: expected one of rechub-0.1, rechub-0.9, meta-ml-1m, meta-ml-1m-large, got '", name,
-                           "'"));
+  if (name == "complete-journey") return detail::preset_complete_journey();
+  throw ConfigError(concat("preset: expected one of rechub-0.1, rechub-0.9, meta-ml-1m, meta-ml-1m-large, ",
+                           "complete-journey, got '", name, "'"));
 }
 
 }  // namespace hstu

@@ -124,7 +124,8 @@ class RankingTrainer {
           ForwardContext context{.is_training = true,
                                  .seed = settings_.hstu.train.seed,
                                  .step = static_cast<std::uint32_t>(step_),
-                                 .first_token = first_token[i]};
+                                 .first_token = first_token[i],
+                                 .recompute = settings_.hstu.train.recompute_activations};
           const Tensor loss = model_.loss(model_(batches[i], data_, context), batches[i], data_);
           losses[i] = loss.item();
           backward(loss, gradients_.group(static_cast<std::size_t>(g)), 1.0 / static_cast<double>(count));

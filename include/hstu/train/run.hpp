@@ -188,7 +188,7 @@ inline FitResult fit(const std::filesystem::path& run, const Config& config,
         for (const auto& [name, value] : metrics.items()) line[prefix + name] = value;
       };
       if (train.validate) {
-        const Evaluation evaluation = trainer.evaluate(Split::validation);
+        const Evaluation evaluation = trainer.evaluate(Split::validation, train.keep_seen);
         add_metrics("val_", evaluation);
         const double score = detail::validation_score(evaluation, train.metric);
         if (fit_state.best_epoch == 0 || score > fit_state.best_score) {
@@ -197,7 +197,9 @@ inline FitResult fit(const std::filesystem::path& run, const Config& config,
           save_checkpoint(best, {trainer.weights(), {}, {{"epoch", epoch.epoch}}});
         }
       }
-      if (train.test_every > 0 && epoch.epoch % train.test_every == 0) add_metrics("test_", trainer.evaluate(Split::test));
+      if (train.test_every > 0 && epoch.epoch % train.test_every == 0) {
+        add_metrics("test_", trainer.evaluate(Split::test, train.keep_seen));
+      }
       log.write(line);
       if (options.on_epoch) options.on_epoch(line);
     }

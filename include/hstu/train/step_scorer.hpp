@@ -50,7 +50,7 @@ class StepScorer {
 
  private:
   ItemScorer scored() const {
-    ItemScorer scorer = model_.scorer();
+    ItemScorer scorer = model_.row_scorer();
     const std::int64_t width = simd::whole_packs(scorer.table.size(1));
     if (width > scorer.table.size(1)) scorer.table = pad_columns(scorer.table, width);
     return scorer;

@@ -19,6 +19,10 @@ constexpr bool has_negatives(LossKind loss) { return loss != LossKind::next_item
 
 enum class OptimizerKind { sgd, adam, adamw };
 
+/// Of the item table.  dense: as the other parameters; else only the rows that a step touches are read and updated, so
+/// that a step costs the same however large the table is.
+enum class ItemOptimizerKind { dense, rowwise_adagrad, sparse_adam };
+
 /// users: one causal pass per user trains every token.  windows: every prefix of a user is a left-padded sample of its
 /// own, as torch-rechub makes them; many times slower, there for the reproduction.  Evaluation and recommendation see the
 /// history without padding in either case: positions from 0, ages until the time of the request.
@@ -32,11 +36,14 @@ struct TrainConfig {
   bool log_q = false;                ///< sampled_softmax: logits less ln(how often an item is drawn); nce: always
   SampleKind samples = SampleKind::users;
   std::int64_t max_history = 200;    ///< the most recent events a user's pass sees
+  bool recompute_activations = false;  ///< layers run again in backward instead of keeping their activations
   double stochastic_length_alpha = 2.0;  ///< below 2: long histories are thinned at random, StochasticLength
   std::int64_t batch_size = 128;     ///< users or windows per step
 
   OptimizerKind optimizer = OptimizerKind::adamw;
+  ItemOptimizerKind item_optimizer = ItemOptimizerKind::dense;
   double learning_rate = 1e-3;
+  double item_learning_rate = 0.0;  ///< of an item_optimizer other than dense, in place of learning_rate; 0: the same
   double beta1 = 0.9;
   double beta2 = 0.98;
   double eps = 1e-8;
@@ -48,6 +55,7 @@ struct TrainConfig {
   double min_learning_rate = 0.0;  ///< cosine ends here
 
   std::int64_t epochs = 101;
+  bool keep_seen = false;     ///< items repeat: what the user has met may come next, in metrics and recommendations
   bool validate = false;      ///< hold out the second-last event too, and keep the epoch that predicts it best
   std::string metric = "ndcg@10";  ///< of the validation: hr@K, ndcg@K, mrr or loss
   std::int64_t patience = 0;  ///< stop after this many epochs without a better metric; 0: never
@@ -68,6 +76,7 @@ inline void validate(const TrainConfig& c) {
     check<ConfigError>(value >= 0 && value < 1e9, "config: ", name, " must be in [0, 1e9), got ", value);
   };
   not_negative("learning_rate", c.learning_rate);
+  not_negative("item_learning_rate", c.item_learning_rate);
   not_negative("weight_decay", c.weight_decay);
   not_negative("max_grad_norm", c.max_grad_norm);
   not_negative("min_learning_rate", c.min_learning_rate);
@@ -85,6 +94,10 @@ inline void validate(const TrainConfig& c) {
                      "config: samples = windows trains with the loss next_item or last_item");
   check<ConfigError>(has_negatives(c.loss) || (c.negatives == NegativeKind::uniform && !c.shared_negatives),
                      "config: negatives and shared_negatives belong to losses that have negatives");
+  check<ConfigError>(c.item_optimizer == ItemOptimizerKind::dense || has_negatives(c.loss),
+                     "config: item_optimizer other than dense needs a loss that has negatives");
+  check<ConfigError>(c.item_learning_rate == 0 || (c.item_optimizer != ItemOptimizerKind::dense && c.learning_rate > 0),
+                     "config: item_learning_rate needs an item_optimizer other than dense and a learning_rate above 0");
   check<ConfigError>(!c.log_q || c.loss == LossKind::sampled_softmax,
                      "config: log_q belongs to loss = sampled_softmax");
 }
@@ -103,6 +116,8 @@ inline void validate(const Config& c) {
                      " exceeds max_seq_len ", c.model.max_seq_len);
   check<ConfigError>(!has_negatives(c.train.loss) || (c.model.tie_embeddings && !c.model.use_output_bias),
                      "config: a loss with negatives needs tie_embeddings = true and use_output_bias = false");
+  check<ConfigError>(c.model.item_table_rows == 0 || (!c.train.log_q && c.train.loss != LossKind::nce),
+                     "config: item_table_rows does not go with log_q or loss = nce: frequencies are those of items");
 }
 
 }  // namespace hstu
