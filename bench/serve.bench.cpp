@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Serving one user on one thread: an appended event and the next 100 items, and candidates against a cached history.
+#include <sys/resource.h>
+
 #include <ctime>
 
 #include <hstu/recommend/server.hpp>
@@ -66,6 +68,18 @@ double processor_seconds() {
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
+/// What happened to this thread so far that costs time and is not the program's work.
+struct Disturbances {
+  std::int64_t switches = 0;     ///< the system gave the processor to another
+  std::int64_t page_faults = 0;
+
+  static Disturbances now() {
+    rusage usage{};
+    ::getrusage(RUSAGE_THREAD, &usage);
+    return {usage.ru_nivcsw, usage.ru_minflt + usage.ru_majflt};
+  }
+};
+
 /// Each of the events from kFirstEvents on, appended to the history before it; then the user begins anew.
 void append_events(benchmark::State& state, const Problem& p) {
   if (!is_right(state, p.error, kTolerance)) return;
@@ -81,18 +95,28 @@ void append_events(benchmark::State& state, const Problem& p) {
     request = p.events(next, next + 1);
     ++next;
   };
-  Samples processor_time;
+  Samples processor_time, undisturbed;
+  std::int64_t with_page_faults = 0;
   const Samples samples = measure(state, prepare, [&] {
+    const Disturbances before = Disturbances::now();
+    const auto wall = std::chrono::steady_clock::now();
     const double begin = processor_seconds();
     benchmark::DoNotOptimize(server->recommend("u", request));
     processor_time.seconds.push_back(processor_seconds() - begin);
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - wall;
+    const Disturbances after = Disturbances::now();
+    with_page_faults += after.page_faults > before.page_faults ? 1 : 0;
+    if (after.switches == before.switches) undisturbed.seconds.push_back(seconds.count());
   });
   const auto report = [&](const std::string& name, const Samples& times) {
+    if (times.seconds.empty()) return;
     state.counters[name + "p50_us"] = times.quantile(0.5) * 1e6;
     state.counters[name + "p99_us"] = times.quantile(0.99) * 1e6;
   };
   report("", samples);
   report("cpu_", processor_time);
+  report("undisturbed_", undisturbed);  // wall time of the requests during which the thread kept its processor
+  state.counters["with_page_faults"] = static_cast<double>(with_page_faults);
 }
 
 /// Hidden states of m candidates behind kEvents − 1 cached events; checked: against one candidate at a time in float64.
