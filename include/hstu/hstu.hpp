@@ -40,11 +40,13 @@
 #include <hstu/data/titles.hpp>
 // nn and model: layers with parameters, the models
 #include <hstu/model/hstu.hpp>
+#include <hstu/model/mixture_similarity.hpp>
 // loss
 #include <hstu/loss/cross_entropy.hpp>
 #include <hstu/loss/multi_task.hpp>
 #include <hstu/loss/negative_sampler.hpp>
 #include <hstu/loss/sampled_softmax.hpp>
+#include <hstu/loss/target_softmax.hpp>
 // optim
 #include <hstu/optim/adam.hpp>
 #include <hstu/optim/clip.hpp>
