@@ -55,7 +55,8 @@ inline std::string inspect_tensors(const fs::path& path, const std::string& byte
   Sheet metadata, tensors;
   for (const auto& [key, value] : file.metadata) metadata.row("  " + plain(key), cut(value));
   std::int64_t values = 0;
-  for (const auto& [name, tensor] : file.tensors) {
+  for (const auto& [name, stored] : file.tensors) {
+    const Tensor& tensor = stored;  // Clang 14 lets no lambda capture a structured binding
     Range range;
     dispatch_any(tensor.dtype(), [&]<class Scalar>(Scalar) {
       for (const Scalar value : tensor.values<Scalar>()) range.add(static_cast<double>(value));

@@ -13,7 +13,7 @@
 
 namespace hstu::cli {
 
-inline volatile std::sig_atomic_t received_signal = 0;
+inline volatile sig_atomic_t received_signal = 0;
 
 /// The first SIGINT or SIGTERM asks for a stop; the second, of either, ends the process as usual.
 inline void catch_signals() {
