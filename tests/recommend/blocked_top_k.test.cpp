@@ -44,6 +44,9 @@ TEST_CASE("blocked_top_k: errors", "[recommend][top_k][errors]") {
   CHECK_THROWS_MATCHES(blocked_top_k<float>(queries, table, -1, {{}}), ConfigError, says("k must not be negative"));
   CHECK_THROWS_MATCHES(blocked_top_k<float>(queries, table, 1, {}), ShapeError, says("expected 1 lists"));
   CHECK_THROWS_MATCHES(blocked_top_k<float>(queries, table, 1, {{9}}), DataError, says("from 0 to 8, got 9"));
+  CHECK_THROWS_MATCHES(blocked_top_k<float>(queries, table, 1, {{3, -1}}), DataError, says("from 0 to 8, got -1"));
+  CHECK_THROWS_AS(blocked_top_k<float>(randn({2}, {}), table, 1, {{}}), ShapeError);
+  CHECK_THROWS_AS(blocked_top_k<float>(queries, randn({9}, {}), 1, {{}}), ShapeError);
   CHECK_THROWS_MATCHES(blocked_top_k<float>(queries, randn({9, 1}, {}), 1, {{}}), ShapeError, says("or wider"));
   table.mutable_data<float>()[2 * 5] = std::nanf("");
   CHECK_THROWS_MATCHES(blocked_top_k<float>(queries, table, 1, {{}}), NumericError, says("score of item 5 is"));

@@ -246,7 +246,11 @@ TEST_CASE("generate: options out of range are named", "[serve][generate][errors]
   REQUIRE_THROWS_AS(generate_samples(s.history, s.options(1), {.temperature = 0.0}), ConfigError);
   REQUIRE_THROWS_AS(generate_samples(s.history, s.options(1), {.top_p = 0.0}), ConfigError);
   REQUIRE_THROWS_AS(generate_samples(s.history, s.options(1), {.top_p = NAN}), ConfigError);
+  REQUIRE_THROWS_AS(generate_samples(s.history, s.options(1), {.top_p = 1.01}), ConfigError);
   REQUIRE_THROWS_AS(generate_samples(s.history, s.options(1), {.top_k = -1}), ConfigError);
+  REQUIRE_THROWS_AS(generate_samples(s.history, s.options(1), {.count = 0}), ConfigError);
+  REQUIRE_THROWS_AS(generate_samples(s.history, s.options(1), {.count = (std::int64_t{1} << 31) + 1}), ConfigError);
+  REQUIRE_THROWS_AS(with([](auto& o) { o.allowed = {-1}; }), DataError);
   const HistoryCache empty(s.cached, s.pool, {10, 10});
   REQUIRE_THROWS_AS(generate_beam(empty, s.options(1)), DataError);
 }

@@ -24,9 +24,9 @@ TEST_CASE("history_cache: equals the full pass for any split into appends", "[se
           cache.append(events.items_between(first, last), events.times_between(first, last));
           first = last;
           // Also asked at the wrong time before: the row is computed again for the right one.
-          if (trial > 2 && random.below(draw++, 2) == 0) cache.hidden(events.times_s[static_cast<std::size_t>(last - 1)] + 7);
-          const std::int64_t query_time =
-              last < events.size() ? events.times_s[static_cast<std::size_t>(last)] : events.times_s.back() + 1000;
+          const auto time_of = [&](std::int64_t event) { return events.times_s[static_cast<std::size_t>(event)]; };
+          if (trial > 2 && random.below(draw++, 2) == 0) cache.hidden(time_of(last - 1) + 7);
+          const std::int64_t query_time = last < events.size() ? time_of(last) : events.times_s.back() + 1000;
           if (trial > 3 && random.below(draw++, 3) == 0) continue;
           const Tensor expected = full_hidden(model, events, last, query_time);
           INFO(name_of(config.layer) << ", " << last << " events, trial " << trial);
@@ -227,4 +227,6 @@ TEST_CASE("history_cache: bad events, times and limits are named", "[serve][hist
   REQUIRE_THROWS_MATCHES(HistoryCache(cached, other, {10, 10}), ConfigError, says("the pool's have 7"));
   REQUIRE_THROWS_MATCHES(CachedModel(model, 48), ConfigError, says("32 or 64 positions, got 48"));
   REQUIRE_THROWS_AS(PagePool(1, DType::float32, 0), ConfigError);
+  REQUIRE_THROWS_AS(PagePool(0, DType::float32, 1), ConfigError);
+  REQUIRE_THROWS_AS(PagePool(1, DType::float32, (std::int64_t{1} << 30) + 1), ConfigError);
 }
