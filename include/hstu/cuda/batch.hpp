@@ -31,7 +31,8 @@ class Batch {
   /// Throws as HstuModel::hidden does, and DataError if the times of a user are 2³¹ seconds apart.
   Batch(Device& device, const HstuModel& model, const JaggedBatch& batch, bool is_training)
       : tokens_((model.check_batch(batch), batch.tokens())),
-        attention_(device, batch.offsets.values<std::int64_t>(), query_times(model, batch), key_times(model, batch)),
+        attention_(device, batch.offsets.values<std::int64_t>(), query_times(model, batch), key_times(model, batch),
+                   attention_mask(model.config())),
         items_(device, batch.items.values<std::int32_t>(), model.config().num_items, is_training, 0),
         positions_(device, batch.positions.values<std::int32_t>(), model.config().max_seq_len, is_training, -1) {
     if (!model.config().use_time_embedding) return;

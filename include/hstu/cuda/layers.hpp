@@ -41,7 +41,10 @@ class MetaLayerOps {
         bias_{parameters.find(prefix + "._rel_attn_bias._pos_w"), parameters.find(prefix + "._rel_attn_bias._ts_w")},
         norm_{{}, {}, c.layer_norm_eps},
         columns_{2 * c.num_heads * c.dv, c.num_heads * (2 * c.dv + c.dqk), c.num_heads * c.dv, c.dqk, c.dv},
-        attention_{.num_heads = c.num_heads, .alpha = 1.0, .normalizer = static_cast<double>(c.max_seq_len)} {
+        attention_{.num_heads = c.num_heads,
+                   .alpha = 1.0,
+                   .normalizer = static_cast<double>(c.max_seq_len),
+                   .mask = attention_mask(c)} {
     check<ConfigError>(!c.concat_ua, "cuda: concat_ua has no kernels");
   }
 
@@ -73,7 +76,8 @@ class Rechub09LayerOps {
         columns_{0, c.num_heads * c.dqk, first_u_ + c.num_heads * c.dv, c.dqk, c.dv},
         attention_{.num_heads = c.num_heads,
                    .alpha = 1.0 / std::sqrt(static_cast<double>(c.dqk)),
-                   .normalizer = static_cast<double>(c.max_seq_len)} {}
+                   .normalizer = static_cast<double>(c.max_seq_len),
+                   .mask = attention_mask(c)} {}
 
   Variable operator()(Tape& tape, const Variable& x, const LayerContext& context) const {
     const Variable qkuv = linear(tape, layer_norm(tape, x, norm_in_), proj1_, {.activation = Activation::silu});
@@ -106,7 +110,8 @@ class Rechub01LayerOps {
         columns_{0, c.num_heads * c.dqk, first_u_ + c.num_heads * c.dv, c.dqk, c.dv},
         attention_{.kind = AttentionKind::softmax,
                    .num_heads = c.num_heads,
-                   .alpha = 1.0 / std::sqrt(static_cast<double>(c.dqk))} {}
+                   .alpha = 1.0 / std::sqrt(static_cast<double>(c.dqk)),
+                   .mask = attention_mask(c)} {}
 
   Variable operator()(Tape& tape, const Variable& x, const LayerContext& context) const {
     const Variable qkuv = linear(tape, layer_norm(tape, x, norm1_), proj1_);

@@ -150,6 +150,9 @@ inline void check_has_kernels(const TrainConfig& config) {
   check<ConfigError>(config.loss == LossKind::sampled_softmax || !has_negatives(config.loss),
                      "cuda: of the losses with negatives only sampled_softmax has kernels");
   check<ConfigError>(!config.shared_negatives && !config.log_q, "cuda: shared_negatives and log_q have no kernels");
+  check<ConfigError>(config.item_optimizer == ItemOptimizerKind::dense,
+                     "cuda: an item_optimizer other than dense has no kernels");
+  check<ConfigError>(!config.recompute_activations, "cuda: recompute_activations has no kernels");
 }
 
 /// The sum that training_loss() of train/objective.hpp gives, [1]; backward is that of sum·scale.
