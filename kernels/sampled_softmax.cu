@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Softmax over the target and sampled negatives of each position.  The hidden state stays in registers while the
-// candidates' rows pass by; nothing of size positions × candidates × width exists.  The gradient of the table is a sum
-// by sorted ids (embedding.cu) with the weights as coefficients.
+// Softmax over the target and sampled negatives of each position, or binary losses of each.  The hidden state stays in
+// registers while the candidates' rows pass by; nothing of size positions × candidates × width exists.  The gradient of
+// the table is a sum by sorted ids (embedding.cu) with the weights as coefficients.
 #include <hstu/cuda/operands/sampled_softmax.hpp>
 
 #include "rows.cuh"
@@ -30,6 +30,19 @@ HSTU_DEVICE void for_32(const Candidates& candidates, int base, int count, const
   for (int k = 0; k < min(count - base, kWarpSize); ++k) body(base + k, __shfl_sync(kAllLanes, own, k));
 }
 
+/// This thread's part of −ln σ(s⁺) − Σ ln(1 − σ(s)); the logits s in `weights` become derivatives.
+template <int kTeam>
+HSTU_DEVICE float binary_losses(const Candidates& candidates, float* weights) {
+  float loss = 0.0f;
+  for (int r = RowTeam<kTeam>::id(); r <= candidates.o.num_negatives; r += kTeam) {
+    const float sign = r == candidates.o.num_negatives ? -1.0f : 1.0f, x = sign * weights[r];
+    const bool counts = candidates.counts(r);
+    if (counts) loss += fmaxf(x, 0.0f) + logf(1.0f + __expf(-fabsf(x)));
+    weights[r] = counts ? sign * sigmoid(x) : 0.0f;
+  }
+  return loss;
+}
+
 template <int kOwn, int kTeam>
 HSTU_DEVICE void sampled_softmax_forward(const SampledSoftmaxForward& f) {
   using Team = RowTeam<kTeam>;
@@ -47,13 +60,19 @@ HSTU_DEVICE void sampled_softmax_forward(const SampledSoftmaxForward& f) {
     for_32(candidates, base, count, [&](int r, int item) {
       float row[kOwn];
       Team::load(row, o.table + item * o.table_stride, o.cols);
-      const float logit = Team::dot(hidden, row) * o.inverse_temperature;
+      float logit = Team::dot(hidden, row) * o.inverse_temperature;
+      if (o.log_expected != nullptr) logit -= o.log_expected[item];
       if (r == o.num_negatives) of_target = logit;
       if (r == o.num_negatives || item != candidates.target) largest = fmaxf(largest, logit);
       if (r - base == lane_id()) own = logit;
     });
     const int r = base + lane_id();  // read again by the thread that writes it
     if (r < count && r % kTeam == Team::id()) weights[r] = own;
+  }
+  if (o.is_binary) {
+    const float loss = Team::sum(binary_losses<kTeam>(candidates, weights));
+    if (Team::id() == 0) f.losses[position] = loss;
+    return;
   }
   float total = 0.0f;
   for (int r = Team::id(); r < count; r += kTeam) {

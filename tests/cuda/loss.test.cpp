@@ -138,55 +138,76 @@ TEST_CASE("cross-entropy on the device: rows that are too wide are refused", "[c
                          says("1 to 256 columns, got 257"));
 }
 
-TEST_CASE("sampled softmax on the device: loss and gradients", "[cuda][sampled_softmax][parity]") {
-  for (const auto& [c, count] : {std::pair{LossCase{1, 16, 3}, 1},
-                                 {LossCase{33, 25, 20}, 31},
-                                 {LossCase{40, 50, 100}, 128},
-                                 {LossCase{10, 64, 30}, 33},
-                                 {LossCase{9, 200, 30}, 5},
-                                 {LossCase{6, 300, 30}, 40}}) {
-    CAPTURE(c.tokens, c.width, c.items, count);
-    const LossProblem problem(c);
-    const Tensor negatives = sample_negatives(c.tokens, count, c.items, {.seed = 8, .step = 0, .site = 1});
-    std::vector<std::int32_t> candidates;
-    for (const std::int32_t token : problem.tokens) {
-      const auto own = negatives.values<std::int32_t>().subspan(static_cast<std::size_t>(token * count),
-                                                                static_cast<std::size_t>(count));
-      candidates.insert(candidates.end(), own.begin(), own.end());
-      candidates.push_back(problem.targets[static_cast<std::size_t>(token)]);
+struct SampledCase {
+  LossCase of;
+  std::int32_t count;
+  bool is_binary, is_corrected;
+};
+
+void check_sampled_loss(const SampledCase& s) {
+  const LossCase& c = s.of;
+  CAPTURE(c.tokens, c.width, c.items, s.count, s.is_binary, s.is_corrected);
+  const LossProblem problem(c);
+  const Tensor negatives = sample_negatives(c.tokens, s.count, c.items, {.seed = 8, .step = 0, .site = 1});
+  const Tensor log_expected =
+      s.is_corrected ? random_input({c.items}, 4).to(DType::float32) : Tensor::zeros({0}, DType::float32);
+  std::vector<std::int32_t> candidates;
+  for (const std::int32_t token : problem.tokens) {
+    const auto own = negatives.values<std::int32_t>().subspan(static_cast<std::size_t>(token * s.count),
+                                                              static_cast<std::size_t>(s.count));
+    candidates.insert(candidates.end(), own.begin(), own.end());
+    candidates.push_back(problem.targets[static_cast<std::size_t>(token)]);
+  }
+  const auto got = same_twice([&] {
+    const Buffer<float> hidden(upload(problem.hidden)), table(upload(problem.table)), correction(upload(log_expected));
+    const Buffer<std::int32_t> tokens(device(), problem.tokens), targets(device(), problem.targets);
+    const Buffer<std::int32_t> items(device(), negatives.values<std::int32_t>());
+    const cuda::SortedIds sorted(device(), candidates, c.items);
+    Buffer<float> weights(device(), std::ssize(candidates)), losses(device(), tokens.size()), loss(device(), 1);
+    Buffer<float> dhidden(device(), hidden.size()), dtable(device(), table.size());
+    dhidden.fill_zero();
+    dtable.fill_zero();
+    const cuda::SampledSoftmaxOperands o{hidden.data(),
+                                         table.data(),
+                                         tokens.data(),
+                                         targets.data(),
+                                         items.data(),
+                                         correction.data(),
+                                         weights.data(),
+                                         c.width,
+                                         tokens.size(),
+                                         s.count,
+                                         static_cast<std::int32_t>(c.width),
+                                         s.is_binary,
+                                         static_cast<float>(1.0 / problem.temperature)};
+    cuda::sampled_softmax_forward(device(), {o, losses.data()}, loss.data());
+    cuda::sampled_softmax_backward(device(), {o, dhidden.data(), static_cast<float>(problem.scale)}, sorted, false,
+                                   dtable.data());
+    return std::vector{download(loss, {}), download(dhidden, problem.hidden.shape()),
+                       download(dtable, problem.table.shape())};
+  });
+  SampledLossOptions options{.temperature = problem.temperature, .reduction = Reduction::sum};
+  if (s.is_corrected) options.log_expected = log_expected.to(DType::float64);
+  const auto compute = s.is_binary ? sampled_binary : sampled_softmax;
+  const Tensor loss = compute(problem.hidden, problem.table, Tensor::from(problem.targets), negatives, options);
+  backward(scale(loss, problem.scale));
+  require_close(got[0], loss, 2e-6);
+  require_near(got[1], grad(problem.hidden), 5e-6);
+  require_near(got[2], grad(problem.table), 5e-6);
+}
+
+TEST_CASE("sampled losses on the device: loss and gradients", "[cuda][sampled_softmax][parity]") {
+  for (const bool is_binary : {false, true}) {
+    for (const bool is_corrected : {false, true}) {
+      for (const auto& [c, count] : {std::pair{LossCase{1, 16, 3}, 1},
+                                     {LossCase{33, 25, 20}, 31},
+                                     {LossCase{40, 50, 100}, 128},
+                                     {LossCase{10, 64, 30}, 33},
+                                     {LossCase{9, 200, 30}, 5},
+                                     {LossCase{6, 300, 30}, 40}}) {
+        check_sampled_loss({c, count, is_binary, is_corrected});
+      }
     }
-    const auto got = same_twice([&] {
-      const Buffer<float> hidden(upload(problem.hidden)), table(upload(problem.table));
-      const Buffer<std::int32_t> tokens(device(), problem.tokens), targets(device(), problem.targets);
-      const Buffer<std::int32_t> items(device(), negatives.values<std::int32_t>());
-      const cuda::SortedIds sorted(device(), candidates, c.items);
-      Buffer<float> weights(device(), std::ssize(candidates)), losses(device(), tokens.size()), loss(device(), 1);
-      Buffer<float> dhidden(device(), hidden.size()), dtable(device(), table.size());
-      dhidden.fill_zero();
-      dtable.fill_zero();
-      const cuda::SampledSoftmaxOperands o{hidden.data(),
-                                           table.data(),
-                                           tokens.data(),
-                                           targets.data(),
-                                           items.data(),
-                                           weights.data(),
-                                           c.width,
-                                           tokens.size(),
-                                           count,
-                                           static_cast<std::int32_t>(c.width),
-                                           static_cast<float>(1.0 / problem.temperature)};
-      cuda::sampled_softmax_forward(device(), {o, losses.data()}, loss.data());
-      cuda::sampled_softmax_backward(device(), {o, dhidden.data(), static_cast<float>(problem.scale)}, sorted, false,
-                                     dtable.data());
-      return std::vector{download(loss, {}), download(dhidden, problem.hidden.shape()),
-                         download(dtable, problem.table.shape())};
-    });
-    const Tensor loss = sampled_softmax(problem.hidden, problem.table, Tensor::from(problem.targets), negatives,
-                                        {.temperature = problem.temperature, .reduction = Reduction::sum});
-    backward(scale(loss, problem.scale));
-    require_close(got[0], loss, 2e-6);
-    require_near(got[1], grad(problem.hidden), 5e-6);
-    require_near(got[2], grad(problem.table), 5e-6);
   }
 }
 

@@ -36,7 +36,12 @@ TEST_CASE("training on the device: losses, biases, optimizers and samples that n
   in_batch.train.negatives = NegativeKind::in_batch;
   in_batch.model.position_bias = PositionBias::directional_log;
   in_batch.model.l2_scores = false;
-  for (const Config& config : {last, plain, in_batch}) {
+  in_batch.train.log_q = true;
+  Config binary = device_config("meta-ml-1m");
+  binary.train.loss = LossKind::nce;
+  binary.train.negatives = NegativeKind::popularity;
+  binary.model.num_layers = 1;
+  for (const Config& config : {last, plain, in_batch, binary}) {
     CAPTURE(to_json(config).dump());
     compare_steps(config, Precision::float32, kFloat32);
   }

@@ -112,8 +112,6 @@ TEST_CASE("trainer on the device: what has no kernels is refused by name", "[dev
   };
   refused([](Config& c) { c.model.concat_ua = true; }, "cuda: concat_ua");
   refused([](Config& c) { c.train.optimizer = OptimizerKind::sgd; }, "cuda: the optimizer sgd");
-  refused([](Config& c) { c.train.loss = LossKind::nce; }, "only sampled_softmax has kernels");
-  refused([](Config& c) { c.train.log_q = true; }, "log_q");
   refused([](Config& c) { c.train.shared_negatives = true; }, "shared_negatives");
 }
 

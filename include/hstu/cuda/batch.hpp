@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // A batch of histories on the device.
 #pragma once
+#include <optional>
+
 #include <hstu/cuda/attention_lookup.hpp>
 #include <hstu/cuda/embedding.hpp>
 #include <hstu/model/hstu.hpp>
-#include <optional>
 
 namespace hstu::cuda {
 

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Rows of tables by id on the device, and the gradients of the tables.
 #pragma once
-#include <algorithm>
-#include <numeric>
-
 #include <hstu/cuda/operands/embedding.hpp>
 #include <hstu/cuda/rows.hpp>
+#include <hstu/cuda/sort_ids.hpp>
 
 namespace hstu::cuda {
 
@@ -19,30 +17,10 @@ class SortedIds {
   /// Places with the id `left_out` are left out.  Throws DataError for an id outside of [0, num_rows).
   SortedIds(const Device& device, std::span<const std::int32_t> ids, std::int64_t num_rows,
             std::int64_t left_out = -1) {
-    // A counting sort: stable, and linear in places and rows.
-    std::vector<std::int32_t> next(static_cast<std::size_t>(num_rows) + 1, 0);
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      check<DataError>(ids[i] >= 0 && ids[i] < num_rows, "embedding: id ", ids[i], " of place ", i, ", expected 0 to ",
-                       num_rows - 1);
-      if (ids[i] != left_out) ++next[static_cast<std::size_t>(ids[i]) + 1];
-    }
-    std::vector<std::int32_t> starts, unique;
-    for (std::size_t id = 0; id + 1 < next.size(); ++id) {
-      if (next[id + 1] > 0) {
-        starts.push_back(next[id]);
-        unique.push_back(static_cast<std::int32_t>(id));
-      }
-      next[id + 1] += next[id];
-    }
-    starts.push_back(next.back());
-    std::vector<std::int32_t> places(static_cast<std::size_t>(next.back()));
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      if (ids[i] == left_out) continue;
-      places[static_cast<std::size_t>(next[static_cast<std::size_t>(ids[i])]++)] = static_cast<std::int32_t>(i);
-    }
-    places_ = Buffer<std::int32_t>(device, places);
-    starts_ = Buffer<std::int32_t>(device, starts);
-    ids_ = Buffer<std::int32_t>(device, unique);
+    const SortedPlaces sorted = sort_places(ids, num_rows, left_out);
+    places_ = Buffer<std::int32_t>(device, sorted.places);
+    starts_ = Buffer<std::int32_t>(device, sorted.starts);
+    ids_ = Buffer<std::int32_t>(device, sorted.ids);
   }
 
   /// Number of different ids.

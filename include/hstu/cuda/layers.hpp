@@ -2,10 +2,11 @@
 // The layers of model/ on the device: the same operations, dropout streams and parameters.
 #pragma once
 #include <cmath>
+#include <variant>
+
 #include <hstu/cuda/batch.hpp>
 #include <hstu/cuda/layer_ops.hpp>
 #include <hstu/cuda/self_attention.hpp>
-#include <variant>
 
 namespace hstu::cuda {
 

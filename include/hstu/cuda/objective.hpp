@@ -27,14 +27,16 @@ class LossPositions {
   /// The negatives of each position, of [T, R], and then its target.
   std::vector<std::int32_t> candidates(const Tensor& negatives) const {
     const auto own = static_cast<std::size_t>(negatives.size(1));
-    std::vector<std::int32_t> all;
-    all.reserve(tokens_of_host_.size() * (own + 1));
-    for (const std::int32_t token : tokens_of_host_) {
-      const auto t = static_cast<std::size_t>(token);
-      const auto of_token = negatives.values<std::int32_t>().subspan(t * own, own);
-      all.insert(all.end(), of_token.begin(), of_token.end());
-      all.push_back(targets_of_host_[t]);
-    }
+    const auto drawn = negatives.values<std::int32_t>();
+    std::vector<std::int32_t> all(tokens_of_host_.size() * (own + 1));
+    parallel_for(detail::divide_up(std::ssize(tokens_of_host_), kPart), [&](std::int64_t part) {
+      const auto first = static_cast<std::size_t>(part * kPart);
+      for (std::size_t i = first; i < std::min(first + kPart, tokens_of_host_.size()); ++i) {
+        const auto t = static_cast<std::size_t>(tokens_of_host_[i]);
+        std::ranges::copy(drawn.subspan(t * own, own), all.begin() + static_cast<std::ptrdiff_t>(i * (own + 1)));
+        all[i * (own + 1) + own] = targets_of_host_[t];
+      }
+    });
     return all;
   }
 
@@ -52,6 +54,8 @@ class LossPositions {
     }
     return tokens;
   }
+
+  static constexpr std::int64_t kPart = 1024;  // positions that a thread treats together
 
   std::vector<std::int32_t> tokens_of_host_, targets_of_host_;
   Buffer<std::int32_t> tokens_, targets_;
@@ -113,13 +117,16 @@ inline Buffer<float> cross_entropy(Tape& tape, const Variable& hidden, const Sco
              : detail::cross_entropy<float>(tape, hidden, table, bias, std::move(positions), options, scale);
 }
 
-/// The sum of sampled_softmax() of loss/sampled_softmax.hpp with negatives [T, R], [1]; backward is that of sum·scale.
-inline Buffer<float> sampled_softmax(Tape& tape, const Variable& hidden, const ScoredTable& table,
-                                     LossPositions positions, const Tensor& negatives, double temperature,
-                                     float scale) {
+/// The sum of sampled_softmax() or sampled_binary() of loss/sampled_softmax.hpp with negatives [T, R], [1]; backward is
+/// that of sum·scale.
+inline Buffer<float> sampled_loss(Tape& tape, SampledLoss kind, const Variable& hidden, const ScoredTable& table,
+                                  LossPositions positions, const Tensor& negatives, const SampledLossOptions& options,
+                                  float scale) {
   const std::int64_t count = positions.tokens().size(), own = negatives.size(1);
   Buffer<std::int32_t> drawn(tape.device(), negatives.values<std::int32_t>());
   SortedIds candidates(tape.device(), positions.candidates(negatives), table.weights.rows);
+  const Tensor expected = options.log_expected.defined() ? options.log_expected.to(DType::float32) : Tensor::zeros({0});
+  Buffer<float> log_expected(tape.device(), expected.values<float>());
   Buffer<float> weights = tape.buffer(count * (own + 1)), losses = tape.buffer(count), loss = tape.buffer(1);
   SampledSoftmaxOperands o{};
   o.hidden = hidden->values.data();
@@ -127,12 +134,14 @@ inline Buffer<float> sampled_softmax(Tape& tape, const Variable& hidden, const S
   o.tokens = positions.tokens().data();
   o.targets = positions.targets().data();
   o.negatives = drawn.data();
+  o.log_expected = log_expected.data();
   o.weights = weights.data();
   o.table_stride = table.weights.cols;
   o.rows = count;
   o.num_negatives = static_cast<std::int32_t>(own);
   o.cols = hidden->cols;
-  o.inverse_temperature = static_cast<float>(1.0 / temperature);
+  o.is_binary = kind == SampledLoss::binary;
+  o.inverse_temperature = static_cast<float>(1.0 / options.temperature);
   sampled_softmax_forward(tape.device(), {o, losses.data()}, loss.data());
   tape.record([&tape, hidden, table, positions = std::move(positions), drawn = std::move(drawn),
                candidates = std::move(candidates), weights = std::move(weights), o, scale] {
@@ -147,12 +156,25 @@ inline Buffer<float> sampled_softmax(Tape& tape, const Variable& hidden, const S
 /// Throws ConfigError for a loss or an optimizer without kernels.
 inline void check_has_kernels(const TrainConfig& config) {
   check<ConfigError>(config.optimizer != OptimizerKind::sgd, "cuda: the optimizer sgd has no kernel");
-  check<ConfigError>(config.loss == LossKind::sampled_softmax || !has_negatives(config.loss),
-                     "cuda: of the losses with negatives only sampled_softmax has kernels");
-  check<ConfigError>(!config.shared_negatives && !config.log_q, "cuda: shared_negatives and log_q have no kernels");
   check<ConfigError>(config.item_optimizer == ItemOptimizerKind::dense,
                      "cuda: an item_optimizer other than dense has no kernels");
   check<ConfigError>(!config.recompute_activations, "cuda: recompute_activations has no kernels");
+  check<ConfigError>(!config.shared_negatives, "cuda: shared_negatives have no kernels");
+}
+
+/// What sampler.draw() gives for a whole batch, on all threads: a draw is a function of its token.
+inline Tensor draw_negatives(const NegativeSampler& sampler, std::int64_t tokens, const RandomStream& stream) {
+  constexpr std::int64_t kPart = 512;
+  std::vector<Tensor> parts(static_cast<std::size_t>(detail::divide_up(tokens, kPart)));
+  parallel_for(std::ssize(parts), [&](std::int64_t i) {
+    parts[static_cast<std::size_t>(i)] = sampler.draw(std::min(kPart, tokens - i * kPart), stream, i * kPart);
+  });
+  const std::int64_t own = parts.empty() ? 0 : parts.front().size(1);
+  Tensor all({tokens, own}, DType::int32);
+  parallel_for(std::ssize(parts), [&](std::int64_t i) {
+    all.rows(i * kPart, std::min((i + 1) * kPart, tokens)).copy_from(parts[static_cast<std::size_t>(i)]);
+  });
+  return all;
 }
 
 /// The sum that training_loss() of train/objective.hpp gives, [1]; backward is that of sum·scale.
@@ -162,9 +184,10 @@ inline Buffer<float> training_loss(Tape& tape, const Model& model, const Variabl
   const ScoredTable table = model.scored_table(tape);
   const HstuConfig& c = model.config();
   LossPositions positions(tape.device(), batch, config.loss);
-  if (config.loss == LossKind::sampled_softmax) {
-    const Tensor drawn = negatives.draw(batch.tokens(), negative_stream(context.seed, context.step), 0);
-    return sampled_softmax(tape, hidden, table, std::move(positions), drawn, c.temperature, scale);
+  if (has_negatives(config.loss)) {
+    const Tensor drawn = draw_negatives(negatives, batch.tokens(), negative_stream(context.seed, context.step));
+    return sampled_loss(tape, sampled_kind(config), hidden, table, std::move(positions), drawn,
+                        sampled_options(config, c, negatives), scale);
   }
   return cross_entropy(tape, hidden, table, model.output_bias(), std::move(positions), cross_entropy_options(c), scale);
 }

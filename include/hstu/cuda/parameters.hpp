@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The parameters of a model on the device, with their gradients.
 #pragma once
+#include <map>
+
 #include <hstu/cuda/adam.hpp>
 #include <hstu/nn/module.hpp>
-#include <map>
 
 namespace hstu::cuda {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Sampled softmax on the device: loss/sampled_softmax.hpp.
+// Sampled softmax and binary losses on the device: loss/sampled_softmax.hpp.
 #pragma once
 #include <hstu/cuda/elementwise.hpp>
 #include <hstu/cuda/embedding.hpp>

@@ -3,8 +3,9 @@
 #pragma once
 #include <algorithm>
 #include <cstring>
-#include <hstu/cuda/driver.hpp>
 #include <vector>
+
+#include <hstu/cuda/driver.hpp>
 
 namespace hstu::cuda {
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // A forward pass on the device and the way back: matrices with gradients, and what each op has to do in backward.
 #pragma once
+#include <memory>
+
 #include <hstu/cuda/elementwise.hpp>
 #include <hstu/cuda/products.hpp>
-#include <memory>
 
 namespace hstu::cuda {
 

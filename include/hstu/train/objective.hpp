@@ -22,6 +22,22 @@ inline RandomStream negative_stream(std::uint64_t seed, std::uint32_t step) {
   return {.seed = seed, .step = step, .site = kSiteNegatives};
 }
 
+/// True if the loss takes off how often an item is expected among the negatives.
+constexpr bool corrects_by_frequency(const TrainConfig& config) {
+  return config.log_q || config.loss == LossKind::nce;
+}
+
+/// Of the losses with negatives.
+constexpr SampledLoss sampled_kind(const TrainConfig& config) {
+  return config.loss == LossKind::sampled_softmax ? SampledLoss::softmax : SampledLoss::binary;
+}
+inline SampledLossOptions sampled_options(const TrainConfig& config, const HstuConfig& model,
+                                          const NegativeSampler& negatives) {
+  SampledLossOptions options{.temperature = model.temperature, .reduction = Reduction::sum};
+  if (corrects_by_frequency(config)) options.log_expected = negatives.log_expected();
+  return options;
+}
+
 /// Of the losses over all items.  torch-rechub 0.9.0 leaves the padding item out of the softmax, 0.1.0 does not.
 inline CrossEntropyOptions cross_entropy_options(const HstuConfig& config) {
   return {.temperature = config.temperature,
@@ -40,7 +56,7 @@ inline Tensor training_loss(const HstuModel& model, const ItemScorer& scorer, co
   if (has_negatives(config.loss)) {
     const SampledLossOptions options{
         .temperature = scorer.temperature, .reduction = Reduction::sum, .log_expected = log_expected};
-    return config.loss == LossKind::sampled_softmax
+    return sampled_kind(config) == SampledLoss::softmax
                ? sampled_softmax(hidden, scorer.table, targets, negatives, options)
                : sampled_binary(hidden, scorer.table, targets, negatives, options);
   }
@@ -52,11 +68,6 @@ inline Tensor training_loss(const HstuModel& model, const ItemScorer& scorer, co
   PoolVector<std::int32_t> last;
   for (const std::int64_t row : rows) last.push_back(targets.data<std::int32_t>()[row]);
   return cross_entropy(gather_rows(hidden, Tensor::from(rows)), scorer.table, scorer.bias, Tensor::from(last), options);
-}
-
-/// True if the loss takes off how often an item is expected among the negatives.
-constexpr bool corrects_by_frequency(const TrainConfig& config) {
-  return config.log_q || config.loss == LossKind::nce;
 }
 
 /// The same with negatives drawn from `negatives`, which has begun the step.

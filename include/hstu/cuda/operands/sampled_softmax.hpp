@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Operands of kernels/sampled_softmax.cu: loss/sampled_softmax.hpp.
+// Operands of kernels/sampled_softmax.cu: both losses of loss/sampled_softmax.hpp.
 #pragma once
 #include <cstdint>
 
@@ -12,11 +12,13 @@ struct SampledSoftmaxOperands {
   const std::int32_t* tokens;     ///< [positions]
   const std::int32_t* targets;    ///< [T]
   const std::int32_t* negatives;  ///< [T, num_negatives]
-  float* weights;                 ///< [positions, num_negatives + 1]: softmax minus one at the target
+  const float* log_expected;      ///< [items], subtracted from the logits; null: 0
+  float* weights;                 ///< [positions, num_negatives + 1]: derivatives of the loss by the logits
   std::int64_t table_stride;
   std::int64_t rows;  ///< positions
   std::int32_t num_negatives;
   std::int32_t cols;
+  std::int32_t is_binary;  ///< sampled_binary, not sampled_softmax
   float inverse_temperature;
 };
 
