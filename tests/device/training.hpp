@@ -41,21 +41,27 @@ struct Training {
       Tensor values = p.value;
       add_in_place(values, random_input(values.shape(), site++, 0.1).to(DType::float32));
     }
+    order.resize(static_cast<std::size_t>(units.size()));
+    std::iota(order.begin(), order.end(), std::int64_t{0});
     engine = make(model, config);
   }
 
   /// The step on the samples from `step`·batch_size on.
   StepLoss step(std::int64_t step) {
-    std::vector<std::int64_t> samples(static_cast<std::size_t>(config.train.batch_size));
-    std::iota(samples.begin(), samples.end(), step * config.train.batch_size);
-    const StepLoss loss = engine->step({units, samples, negatives, step, config.train.learning_rate});
+    const StepLoss loss =
+        engine->step({units, samples_of(step), samples_of(step + 1), negatives, step, config.train.learning_rate});
     engine->write_model();
     return loss;
+  }
+  std::span<const std::int64_t> samples_of(std::int64_t step) const {
+    return std::span(order).subspan(static_cast<std::size_t>(step * config.train.batch_size),
+                                    static_cast<std::size_t>(config.train.batch_size));
   }
 
   Config config;
   TrainingUnits units;
   NegativeSampler negatives;
+  std::vector<std::int64_t> order;
   HstuModel model;
   std::unique_ptr<TrainingEngine> engine;
 };

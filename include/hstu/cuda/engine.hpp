@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: MIT
 // Training and evaluation on the GPU: what train/cpu_engine.hpp does on the CPU.
 #pragma once
-#include <limits>
-
 #include <hstu/cuda/evaluate.hpp>
 #include <hstu/cuda/objective.hpp>
 #include <hstu/train/engine.hpp>
 #include <hstu/train/make_optimizer.hpp>
+#include <limits>
 
 namespace hstu::cuda {
 
-/// Parameters, gradients and the optimizer's state stay on the device, in float32; a batch goes there once, and the
-/// host waits once in a step, for the loss.  Samples, negatives and dropout are those of the CPU.  The same bits in
-/// every run, on every GPU of one architecture.
+/// Parameters, gradients and the optimizer's state stay on the device, in float32.  A batch goes there once, while the
+/// device works on the one before, and the host waits once in a step, for the loss.  Samples, negatives and dropout are
+/// those of the CPU.  The same bits in every run, on every GPU of one architecture.
 class Engine final : public TrainingEngine {
  public:
   /// Throws DeviceError without a GPU, ConfigError for what has no kernels.
@@ -28,26 +27,12 @@ class Engine final : public TrainingEngine {
   }
 
   StepLoss step(const StepInput& input) override {
-    const JaggedBatch batch = input.units.batch(input.samples);
-    const auto step = static_cast<std::uint32_t>(input.step);
-    ForwardContext context{.is_training = true, .seed = config_.train.seed, .step = step};
-    input.negatives.begin_step(batch.targets.values<std::int32_t>(), negative_stream(context.seed, step));
-    StepLoss loss{.count = count_losses(batch, config_.train.loss)};
-    const double scale = loss.count == 0 ? 0.0 : 1.0 / static_cast<double>(loss.count);
+    if (!prepared_ || !prepared_->is_for(input.step, input.samples)) prepare(input, input.samples, input.step);
+    const std::unique_ptr<Prepared> now = std::move(prepared_);
+    const Buffer<float> sum = forward_and_backward(*now);
+    if (!input.next.empty()) prepare(input, input.next, input.step + 1);  // while the device works
 
-    Device& device = evaluator_.device();
-    Model& model = evaluator_.model();
-    const Batch on_device(device, model.on_host(), batch, true);
-    model.parameters().clear_gradients();
-    Tape tape(device, evaluator_.products(), Tape::Mode::training);
-    const Variable hidden = model.hidden(tape, on_device, context);
-    const Buffer<float> sum =
-        training_loss(tape, model, hidden, batch, config_.train, input.negatives, context, static_cast<float>(scale));
-    tape.backward();
-    constexpr double kNever = std::numeric_limits<double>::infinity();
-    adam_.clip(config_.train.max_grad_norm > 0 ? config_.train.max_grad_norm : kNever);
-
-    loss.sum = static_cast<double>(sum.to_vector()[0]);  // the host waits here
+    const StepLoss loss{static_cast<double>(sum.to_vector()[0]), now->loss.count()};  // the host waits here
     check<NumericError>(std::isfinite(loss.sum), "the loss is ", loss.sum);
     if (!std::isfinite(adam_.norm())) throw_not_finite();
     adam_.step(input.learning_rate);
@@ -104,6 +89,49 @@ class Engine final : public TrainingEngine {
  private:
   static constexpr const char *kFirstMoments = "exp_avg.", *kSecondMoments = "exp_avg_sq.";
 
+  /// A batch on the device.
+  struct Prepared {
+    Prepared(Device& device, const HstuModel& model, const Config& config, const StepInput& input,
+             std::span<const std::int64_t> samples_of_step, std::int64_t step_of_batch, const JaggedBatch& of_host)
+        : step(step_of_batch),
+          samples(samples_of_step.begin(), samples_of_step.end()),
+          batch(device, model, of_host, true),
+          loss(device, of_host, config, input.negatives,
+               negative_stream(config.train.seed, static_cast<std::uint32_t>(step))) {}
+
+    bool is_for(std::int64_t other_step, std::span<const std::int64_t> others) const {
+      return step == other_step && std::ranges::equal(samples, others);
+    }
+
+    std::int64_t step;
+    std::vector<std::int64_t> samples;
+    Batch batch;
+    LossBatch loss;
+  };
+
+  void prepare(const StepInput& input, std::span<const std::int64_t> samples, std::int64_t step) {
+    const JaggedBatch batch = input.units.batch(samples);
+    input.negatives.begin_step(batch.targets.values<std::int32_t>(),
+                               negative_stream(config_.train.seed, static_cast<std::uint32_t>(step)));
+    prepared_ = std::make_unique<Prepared>(evaluator_.device(), evaluator_.model().on_host(), config_, input, samples,
+                                           step, batch);
+  }
+
+  /// Starts everything up to the norm of the gradients; the sum of the losses, [1].
+  Buffer<float> forward_and_backward(const Prepared& p) {
+    Model& model = evaluator_.model();
+    ForwardContext context{.is_training = true, .seed = config_.train.seed, .step = static_cast<std::uint32_t>(p.step)};
+    const double scale = p.loss.count() == 0 ? 0.0 : 1.0 / static_cast<double>(p.loss.count());
+    model.parameters().clear_gradients();
+    Tape tape(evaluator_.device(), evaluator_.products(), Tape::Mode::training);
+    const Variable hidden = model.hidden(tape, p.batch, context);
+    Buffer<float> sum = p.loss.sum(tape, model, hidden, config_.train, static_cast<float>(scale));
+    tape.backward();
+    constexpr double kNever = std::numeric_limits<double>::infinity();
+    adam_.clip(config_.train.max_grad_norm > 0 ? config_.train.max_grad_norm : kNever);
+    return sum;
+  }
+
   Parameters& parameters() { return evaluator_.model().parameters(); }
   const Parameters& parameters() const { return evaluator_.model().parameters(); }
   static AdamOptions adam_options(const TrainConfig& c) {
@@ -124,6 +152,7 @@ class Engine final : public TrainingEngine {
   Config config_;
   Evaluator evaluator_;
   AdamState adam_;
+  std::unique_ptr<Prepared> prepared_;  // the next batch, if the last step was told of it
   mutable bool is_host_current_ = true;
 };
 

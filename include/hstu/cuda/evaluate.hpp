@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Full ranking of held-out events on the device: metrics/evaluate.hpp.
 #pragma once
-#include <hstu/cuda/objective.hpp>
+#include <hstu/cuda/losses.hpp>
 #include <hstu/cuda/ranking.hpp>
 #include <hstu/metrics/evaluate.hpp>
 
@@ -58,9 +58,8 @@ inline Evaluation evaluate_batch(Device& device, Products& products, Products& s
   std::vector<std::int32_t> all_users(held_out.targets.size());
   std::iota(all_users.begin(), all_users.end(), 0);
   const CrossEntropyOptions options{.temperature = model.config().temperature, .excluded_item = 0};
-  const Buffer<float> loss =
-      cross_entropy(scores_tape, last, table, model.output_bias(),
-                    LossPositions(device, std::move(all_users), held_out.targets), options, 0.0f);
+  const LossPositions positions(device, std::move(all_users), held_out.targets);
+  const Buffer<float> loss = cross_entropy(scores_tape, last, table, model.output_bias(), positions, options, 0.0f);
   const Variable scores = linear(scores_tape, last, {table.weights, model.output_bias()});
   const Buffer<std::int32_t> excluded(device, held_out.excluded);
   const Buffer<std::int64_t> offsets(device, held_out.excluded_offsets);

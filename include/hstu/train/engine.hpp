@@ -15,6 +15,7 @@ namespace hstu {
 struct StepInput {
   const TrainingUnits& units;
   std::span<const std::int64_t> samples;  ///< of `units`
+  std::span<const std::int64_t> next;     ///< those of the step behind it, in the same epoch; an engine may prepare them
   NegativeSampler& negatives;
   std::int64_t step = 0;  ///< from 0, over all epochs
   double learning_rate = 0.0;

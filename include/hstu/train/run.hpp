@@ -119,10 +119,10 @@ inline Config load_run_config(const std::filesystem::path& run) {
 
 /// Trains `config` on `sequences` in the folder `run`: an epoch, its line of metrics, its checkpoint, and so on.
 /// With validation it keeps the best epoch's weights in RUN/best and stops when `patience` epochs brought none better.
-/// With options.resume it goes on where the folder's checkpoint stands; on the same engine, the result has the bits of an
-/// uninterrupted run.  Throws ConfigError if the folder holds a run and resume is off, or if it holds one of another configuration or
-/// of other data; CheckpointError or DataError if it is damaged; IoError if another process trains in it.  Nothing on
-/// disk has changed then.
+/// With options.resume it goes on where the folder's checkpoint stands; on the same engine, the result has the bits of
+/// an uninterrupted run.  Throws ConfigError if the folder holds a run and resume is off, or if it holds one of another
+/// configuration or of other data; CheckpointError or DataError if it is damaged; IoError if another process trains in
+/// it.  Nothing on disk has changed then.
 inline FitResult fit(const std::filesystem::path& run, const Config& config,
                      std::shared_ptr<const Sequences> sequences, const FitOptions& options = {}) {
   detail::validation_score({}, config.train.metric);  // refuse a bad name before training

@@ -60,9 +60,7 @@ class Trainer {
     const auto begin = std::chrono::steady_clock::now();
     if (batch_ == steps_per_epoch()) finish_epoch();
     if (batch_ == 0) start_epoch();
-    const std::int64_t first = batch_ * config_.train.batch_size;
-    const std::int64_t last = std::min(first + config_.train.batch_size, units_.size());
-    train_on(std::span(order_).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(last - first)));
+    train();
     ++batch_;
     seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     return {epoch_ + 1, config_.train.epochs, batch_, steps_per_epoch(), mean_loss()};
@@ -138,9 +136,17 @@ class Trainer {
                                  .site = kSiteUserOrder});
   }
 
-  void train_on(std::span<const std::int64_t> samples) {
+  /// Samples of a batch of this epoch; none behind the last.
+  std::span<const std::int64_t> samples_of(std::int64_t batch) const {
+    const std::int64_t first = std::min(batch * config_.train.batch_size, units_.size());
+    const std::int64_t last = std::min(first + config_.train.batch_size, units_.size());
+    return std::span(order_).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(last - first));
+  }
+
+  void train() {
     try {
-      const StepLoss loss = engine_->step({units_, samples, negatives_, step_, learning_rate_of(step_)});
+      const StepLoss loss = engine_->step(
+          {units_, samples_of(batch_), samples_of(batch_ + 1), negatives_, step_, learning_rate_of(step_)});
       ++step_;
       loss_sum_ += loss.sum;
       loss_count_ += loss.count;
