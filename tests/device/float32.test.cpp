@@ -41,7 +41,10 @@ TEST_CASE("training on the device: losses, biases, optimizers and samples that n
   binary.train.loss = LossKind::nce;
   binary.train.negatives = NegativeKind::popularity;
   binary.model.num_layers = 1;
-  for (const Config& config : {last, plain, in_batch, binary}) {
+  Config window = device_config("meta-ml-1m");
+  window.model.max_attn_len = 3;
+  window.model.min_full_attn_seq_len = 2;
+  for (const Config& config : {last, plain, in_batch, binary, window}) {
     CAPTURE(to_json(config).dump());
     compare_steps(config, Precision::float32, kFloat32);
   }

@@ -113,6 +113,9 @@ TEST_CASE("trainer on the device: what has no kernels is refused by name", "[dev
   refused([](Config& c) { c.model.concat_ua = true; }, "cuda: concat_ua");
   refused([](Config& c) { c.train.optimizer = OptimizerKind::sgd; }, "cuda: the optimizer sgd");
   refused([](Config& c) { c.train.shared_negatives = true; }, "shared_negatives");
+  refused([](Config& c) { c.train.item_optimizer = ItemOptimizerKind::sparse_adam; }, "item_optimizer");
+  refused([](Config& c) { c.train.recompute_activations = true; }, "recompute_activations");
+  refused([](Config& c) { c.model.item_table_rows = 8; }, "item_table_rows");
 }
 
 }  // namespace
