@@ -81,17 +81,19 @@ inline void bench_sampled_softmax(Runner& runner, const LossSize& s) {
   const std::int64_t count = std::ssize(ids);
   Buffer<float> weights(device, count), losses(device, s.positions), loss(device, 1),
       dhidden(device, hidden.size()), dtable(device, table.size());
-  const cuda::SampledSoftmaxOperands o{hidden.data(),
-                                       table.data(),
-                                       tokens.data(),
-                                       targets_on_device.data(),
-                                       negatives_on_device.data(),
-                                       weights.data(),
-                                       s.cols,
-                                       s.positions,
-                                       s.negatives,
-                                       s.cols,
-                                       1.0f};
+  const cuda::SampledSoftmaxOperands o{.hidden = hidden.data(),
+                                       .table = table.data(),
+                                       .tokens = tokens.data(),
+                                       .targets = targets_on_device.data(),
+                                       .negatives = negatives_on_device.data(),
+                                       .log_expected = nullptr,
+                                       .weights = weights.data(),
+                                       .table_stride = s.cols,
+                                       .rows = s.positions,
+                                       .num_negatives = s.negatives,
+                                       .cols = s.cols,
+                                       .is_binary = 0,
+                                       .inverse_temperature = 1.0f};
   const std::string size = concat(s.positions, " × ", s.negatives, " negatives, ", s.cols, " columns");
   const std::int64_t rows = count * 4 * (s.cols + 1), own = s.positions * 4 * (s.cols + 3);
   runner.run({"sampled softmax", size, {{"sampled_softmax_forward", rows + 4 * count + own}}},
