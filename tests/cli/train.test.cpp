@@ -96,9 +96,9 @@ TEST_CASE("train: the second process in a folder is refused, the first goes on",
 TEST_CASE("train: the second signal, though of the other kind, ends the process at once", "[cli][train][errors]") {
   const TempFolder folder;
   const std::string run = folder.path("run");
-  // One step of a minute.
+  // One step of many seconds.
   Program program({"train", "--data", Example::get().data(), "--out", run, "--preset", "meta-ml-1m", "--set",
-                   "d_model=4096", "--set", "dqk=2048", "--set", "dv=2048", "--set", "num_layers=8"});
+                   "d_model=2048", "--set", "dqk=1024", "--set", "dv=1024", "--set", "num_layers=4"});
   for (int i = 0; i < 2000 && !std::filesystem::exists(run + "/metrics.jsonl"); ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
