@@ -93,33 +93,63 @@ inline RankingData load_ranking_data(const std::filesystem::path& run, const Ran
   return make_ranking_data(std::move(sequences), ranking, std::move(users), std::move(items));
 }
 
+namespace detail {
+
+/// Which epoch has validated best so far.
+struct BestEpoch {
+  std::int64_t epoch = 0;
+  double error = std::numeric_limits<double>::infinity();
+};
+
+/// Takes a trainer to where the run stands.  Throws ConfigError unless settings, data and features are the run's.
+inline BestEpoch resume_ranking(const std::filesystem::path& run, RankingTrainer& trainer) {
+  check_same_ranking(trainer.settings(), load_ranking_settings(run), "resume");
+  const RankingData before = load_ranking_data(run, trainer.settings().ranking), &now = trainer.data();
+  check_same_columns(*now.sequences, *before.sequences);
+  check_same_features(now.users, before.users);
+  check_same_features(now.items, before.items);
+  if (!has_checkpoint(run / "last")) return {};
+  const Checkpoint saved = load_checkpoint(run / "last");
+  remove_leftovers(run / "last", saved);
+  trainer.restore(saved);
+  return {required<std::int64_t, CheckpointError>(saved.state, "best_epoch", "state"),
+          required<double, CheckpointError>(saved.state, "least_error", "state")};
+}
+
+/// Validates a finished epoch, and keeps its weights if it is the best.  The line of metrics.jsonl.
+inline nlohmann::json validate_ranking(const std::filesystem::path& run, const RankingTrainer& trainer,
+                                       BestEpoch& best) {
+  const std::vector<Task>& tasks = trainer.settings().ranking.tasks;
+  const std::int64_t epoch = trainer.finished_epochs();
+  const TaskPredictions validated = trainer.predict(false);
+  const double error = ranking_error(tasks, validated);
+  check<NumericError>(std::isfinite(error), "ranking: epoch ", epoch, ": the validation error is ", error,
+                      "; do the validation events have both labels?");
+  if (error < best.error) {
+    best = {epoch, error};
+    save_checkpoint(run / "best", {trainer.weights(), {}, {{"epoch", epoch}}});
+  }
+  return {{"epoch", epoch}, {"validation_error", error}, {"validation", ranking_metrics(tasks, validated)},
+          {"weights_crc64", weights_checksum(trainer.model())}};
+}
+
+}  // namespace detail
+
 /// Trains a ranking model in the folder `run`: an epoch, its validation, its line of metrics, its checkpoint, and so on;
 /// stops when `patience` epochs brought no smaller validation error.  With options.resume it goes on behind the last
 /// whole epoch; the result has the bits of an uninterrupted run.
-/// Throws ConfigError if the folder holds a run and resume is off, or one of other settings, data or features, or if a
-/// feature is named twice; CheckpointError or DataError if it is damaged; IoError if another process trains in it.
+/// Throws ConfigError if the folder holds a run and resume is off, or one of other settings, data or features, or if
+/// features are not in the order of their names; CheckpointError or DataError if it is damaged; IoError if another
+/// process trains in it.
 inline RankingFitResult fit_ranking(const std::filesystem::path& run, const RankingSettings& settings,
                                     const RankingData& data, const RankingFitOptions& options = {}) {
   detail::check_order(data);
   RankingTrainer trainer(settings, data);
-  const std::vector<Task>& tasks = trainer.settings().ranking.tasks;
   const TrainConfig& train = trainer.settings().hstu.train;
   const detail::RunFolder folder(run, options.resume);
-  std::int64_t best_epoch = 0;
-  double least_error = std::numeric_limits<double>::infinity();
+  detail::BestEpoch best;
   if (folder.is_started()) {
-    detail::check_same_ranking(trainer.settings(), load_ranking_settings(run), "resume");
-    const RankingData before = load_ranking_data(run, trainer.settings().ranking);
-    detail::check_same_columns(*data.sequences, *before.sequences);
-    detail::check_same_features(data.users, before.users);
-    detail::check_same_features(data.items, before.items);
-    if (has_checkpoint(run / "last")) {
-      const Checkpoint saved = load_checkpoint(run / "last");
-      remove_leftovers(run / "last", saved);
-      trainer.restore(saved);
-      best_epoch = required<std::int64_t, CheckpointError>(saved.state, "best_epoch", "state");
-      least_error = required<double, CheckpointError>(saved.state, "least_error", "state");
-    }
+    best = detail::resume_ranking(run, trainer);
   } else {
     save_sequences(run / "data", *data.sequences);
     detail::save_features(detail::features_path(run), data);
@@ -129,41 +159,28 @@ inline RankingFitResult fit_ranking(const std::filesystem::path& run, const Rank
   });
   atomic_write(detail::config_path(run), to_json(trainer.settings()).dump(2) + "\n");
   JsonLines log(detail::metrics_path(run));
-
   const auto is_done = [&] {
-    const std::int64_t without_gain = trainer.finished_epochs() - best_epoch;
+    const std::int64_t without_gain = trainer.finished_epochs() - best.epoch;
     return trainer.finished_epochs() >= train.epochs || (train.patience > 0 && without_gain >= train.patience);
   };
   while (!is_done()) {
     const auto begin = std::chrono::steady_clock::now();
     const std::optional<double> loss = trainer.train_one_epoch(options.should_stop);
-    if (!loss) return {false, trainer.finished_epochs(), best_epoch};
+    if (!loss) break;
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-    const TaskPredictions validated = trainer.predict(false);
-    const double error = ranking_error(tasks, validated);
-    check<NumericError>(std::isfinite(error), "ranking: epoch ", trainer.finished_epochs(), ": the validation error is ",
-                        error, "; do the validation events have both labels?");
-    if (error < least_error) {
-      least_error = error;
-      best_epoch = trainer.finished_epochs();
-      save_checkpoint(run / "best", {trainer.weights(), {}, {{"epoch", best_epoch}}});
-    }
-    const nlohmann::json line = {{"epoch", trainer.finished_epochs()},
-                                 {"train_loss", *loss},
-                                 {"seconds", seconds.count()},
-                                 {"validation_error", error},
-                                 {"validation", ranking_metrics(tasks, validated)},
-                                 {"weights_crc64", detail::weights_checksum(trainer.model())}};
+    nlohmann::json line = detail::validate_ranking(run, trainer, best);
+    line["train_loss"] = *loss;
+    line["seconds"] = seconds.count();
     log.write(line);
     if (options.on_epoch) options.on_epoch(line);
     log.sync();
     Checkpoint checkpoint = trainer.checkpoint();
-    checkpoint.state["best_epoch"] = best_epoch;
-    checkpoint.state["least_error"] = least_error;
+    checkpoint.state["best_epoch"] = best.epoch;
+    checkpoint.state["least_error"] = best.error;
     save_checkpoint(run / "last", checkpoint);
     if (options.should_stop && options.should_stop()) break;
   }
-  return {is_done(), trainer.finished_epochs(), best_epoch};
+  return {is_done(), trainer.finished_epochs(), best.epoch};
 }
 
 /// What evaluation and the scoring of candidates need of a ranking run.
