@@ -17,7 +17,7 @@ using namespace hstu::bench;
 void bench_all(Runner& runner) {
   const bool is_once = runner.is_once();
   const std::vector<AttentionSize> shapes =
-      is_once ? std::vector<AttentionSize>{{3, 200, 2, 16}, {3, 200, 2, 25}, {3, 200, 2, 50}, {3, 200, 2, 64},
+      is_once ? std::vector<AttentionSize>{{3, 200, 2, 16},  {3, 200, 2, 25}, {3, 200, 2, 50}, {3, 200, 2, 64},
                                            {3, 200, 1, 128}, {1, 512, 2, 25}, {1, 512, 2, 64}, {1, 512, 1, 128}}
               : std::vector<AttentionSize>{{128, 200, 2, 25}, {128, 200, 2, 50}, {128, 200, 2, 64}, {128, 200, 8, 32},
                                            {32, 1024, 4, 64}, {8, 4096, 4, 64},  {8, 4096, 4, 128}};
@@ -41,8 +41,10 @@ void bench_all(Runner& runner) {
   const LossSize loss = is_once ? LossSize{192, 64, 300, 20} : LossSize{16'384, 64, 3707, 128};
   bench_cross_entropy(runner, loss);
   bench_sampled_softmax(runner, loss);
-  if (is_once) bench_ranking(runner, 4, 3707, 165, 10);
-  else bench_ranking(runner, 1024, 3707, 165, 100);
+  if (is_once)
+    bench_ranking(runner, 4, 3707, 165, 10);
+  else
+    bench_ranking(runner, 1024, 3707, 165, 100);
 }
 
 }  // namespace

@@ -112,14 +112,23 @@ HSTU_DEVICE std::uint32_t kept_weights(const MmaOperands& p, int head, const Pla
   return kept;
 }
 
+/// Which keys the lane's two queries see; read where a tile is seen in part only, to save registers elsewhere.
+struct SeenKeys {
+  int query[2], place[2];
+  KeySpan keys[2];
+
+  HSTU_DEVICE bool contains(int half, int key) const { return sees(keys[half], query[half], key); }
+  /// A target and a key of its history: their distance is place[half] − key.
+  HSTU_DEVICE bool is_target_pair(int half, int key) const { return place[half] < query[half] && key < place[half]; }
+};
+
 /// The queries of a block, 64 rows of which each warp has 16, and the keys that they see.
 template <int kColumns>
 struct QueryRows {
-  int first, row;      // first query of the block, first of the warp
-  int begin, end;      // of the keys that the block sees, `begin` a multiple of kColumns
-  KeySpan some, all;   // in lane b < 4: what some and what all of the rows 16·b … 16·b + 15 see
-  KeySpan seen[2];     // by the lane's two queries
-  int place[2], time[2];
+  int first, row;     // first query of the block, first of the warp
+  int begin, end;     // of the keys that the block sees, `begin` a multiple of kColumns
+  KeySpan some, all;  // in lane b < 4: what some and what all of the rows 16·b … 16·b + 15 see
+  int time[2];        // of the lane's two queries
 
   HSTU_DEVICE QueryRows(const MmaOperands& p, int first_query)
       : first(first_query),
@@ -136,23 +145,19 @@ struct QueryRows {
     begin = begin / kColumns * kColumns;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int token = min(query(half), p.tokens - 1);
-      seen[half] = p.seen[token];
-      place[half] = place_of(p, token);
-      time[half] = p.bias.by_bucket != nullptr ? p.bias.query_times[token] : 0;
+      time[half] = p.bias.by_bucket != nullptr ? p.bias.query_times[min(query(half), p.tokens - 1)] : 0;
     }
   }
 
-  HSTU_DEVICE int query(int half) const { return row + lane_id() / 4 + 8 * half; }
+  HSTU_DEVICE int query(int half) const {
+    return row + lane_id() / 4 + 8 * half;
+  }
   /// The first tile from `key` on of which the block sees something; `end` or more: there is none.
   HSTU_DEVICE int next_tile(int key) const {
     const int own = first + 16 * (lane_id() % 4);
     while (key < end && __any_sync(kAllLanes, sees_some(some, own, key, key + kColumns)) == 0) key += kColumns;
     return key;
   }
-  HSTU_DEVICE bool sees(int half, int key) const { return cuda::sees(seen[half], query(half), key); }
-  /// A target and a key of its history: their distance is place[half] − key.
-  HSTU_DEVICE bool is_target_pair(int half, int key) const { return place[half] < query(half) && key < place[half]; }
 
   /// kept_weights of the lane's queries and the keys from `key` on.
   template <int kTiles>
@@ -164,23 +169,35 @@ struct QueryRows {
     });
   }
 
-  /// Calls whole(c) for blocks of kBlock keys of a tile that the warp sees whole, else part(c) for the blocks of 16 of
-  /// which it sees something.
+  /// Calls whole(c) for blocks of kBlock keys of a tile that the warp sees whole, else part(c, seen) for the blocks of
+  /// 16 of which it sees something.
   template <int kBlock, class Whole, class Part>
-  HSTU_DEVICE void visit(int key, const Whole& whole, const Part& part) const {
+  HSTU_DEVICE void visit(const MmaOperands& p, int key, const Whole& whole, const Part& part) const {
     const KeySpan own_all = of_warp(all), own_some = of_warp(some);
     if (key >= own_all.first && key + kColumns <= own_all.last) {
 #pragma unroll 1
       for (int c = 0; c < kColumns; c += kBlock) whole(c);
     } else {
+      const SeenKeys seen = seen_keys(p);
 #pragma unroll 1
       for (int c = 0; c < kColumns; c += 16) {
-        if (sees_some(own_some, row, key + c, key + c + 16)) part(c);
+        if (sees_some(own_some, row, key + c, key + c + 16)) part(c, seen);
       }
     }
   }
 
  private:
+  HSTU_DEVICE SeenKeys seen_keys(const MmaOperands& p) const {
+    SeenKeys seen;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int token = min(query(half), p.tokens - 1);
+      seen.query[half] = query(half);
+      seen.place[half] = place_of(p, token);
+      seen.keys[half] = p.seen[token];
+    }
+    return seen;
+  }
   static HSTU_DEVICE KeySpan of_warp(const KeySpan& keys) {
     return {__shfl_sync(kAllLanes, keys.first, warp_id()), __shfl_sync(kAllLanes, keys.last, warp_id())};
   }

@@ -70,8 +70,8 @@ struct ForwardPass {
       if (rows.row < p.tokens) {
         constexpr int kBlock = kWidth == 256 ? 16 : kColumns;  // registers
         rows.template visit<kBlock>(
-            key, [&](int c) { add_block<kBlock, false>(key, c, buffer); },
-            [&](int c) { add_block<16, true>(key, c, buffer); });
+            p, key, [&](int c) { add_block<kBlock, false>(SeenKeys{}, key, c, buffer); },
+            [&](int c, const SeenKeys& seen) { add_block<16, true>(seen, key, c, buffer); });
       }
       if (next < rows.end) side.write(p, tables, buffer ^ 1);
       key = next;
@@ -81,7 +81,7 @@ struct ForwardPass {
 
   /// Keys [key + c, key + c + kBlock).
   template <int kBlock, bool kMasked>
-  HSTU_DEVICE void add_block(int key, int c, int buffer) {
+  HSTU_DEVICE void add_block(const SeenKeys& seen, int key, int c, int buffer) {
     float s[kBlock / 8][4];
     clear(s);
 #pragma unroll
@@ -96,7 +96,7 @@ struct ForwardPass {
         multiply_add(s[2 * n + 1], left, right[2], right[3]);
       }
     }
-    make_scores<kBlock, kMasked>(s, key, c, buffer);
+    make_scores<kBlock, kMasked>(s, seen, key, c, buffer);
     if constexpr (kSoftmax) to_powers(s);
     if (p.dropout_threshold != 0) {
       const std::uint32_t kept = rows.template kept<kBlock / 8>(p, head, key + c);
@@ -111,7 +111,7 @@ struct ForwardPass {
 
   /// Products to SiLU of scores, or to scores for softmax; masked ones to 0 or −∞.
   template <int kBlock, bool kMasked>
-  HSTU_DEVICE void make_scores(float (&s)[kBlock / 8][4], int key, int c, int buffer) const {
+  HSTU_DEVICE void make_scores(float (&s)[kBlock / 8][4], const SeenKeys& seen, int key, int c, int buffer) const {
     const int g = lane_id() / 4, t = lane_id() % 4;
     const float unit = p.alpha * kScoreUnit<kSoftmax>;
     const float* const window = tables.windows + buffer * kWindow + 16 * warp_id() + g - (c + 2 * t) + kColumns;
@@ -124,12 +124,14 @@ struct ForwardPass {
         const int half = j / 2, odd = j % 2;
         const int place = key + c + 8 * n + 2 * t + odd;
         float bias = window[8 * half - 8 * n - odd];
-        if (kMasked && rows.is_target_pair(half, place)) bias = bias_of_target<kSoftmax>(p, head, rows.place[half] - place);
+        if (kMasked && seen.is_target_pair(half, place)) {
+          bias = bias_of_target<kSoftmax>(p, head, seen.place[half] - place);
+        }
         float score = fmaf(s[n][j], unit, bias);
         if (p.bias.by_bucket != nullptr) {
           score += tables.by_bucket[tables.bucket(p.bias, rows.time[half] - (odd ? key_time.y : key_time.x))];
         }
-        const bool is_seen = !kMasked || rows.sees(half, place);
+        const bool is_seen = !kMasked || seen.contains(half, place);
         if constexpr (kSoftmax)
           s[n][j] = is_seen ? score : -INFINITY;
         else
@@ -181,9 +183,10 @@ struct ForwardPass {
         }
       }
     }
-    store_rows(sums, factor, scratch, p.dv, [&](int r) {
+    float* const y = o.y + head * p.dv;
+    store_rows(sums, factor, scratch, p.dv, begin_with_sectors(y, o.y_stride), [&](int r) {
       const int query = rows.row + r;
-      return query < p.tokens ? o.y + query * o.y_stride + head * p.dv : nullptr;
+      return query < p.tokens ? y + query * o.y_stride : nullptr;
     });
   }
 };

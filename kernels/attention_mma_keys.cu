@@ -57,10 +57,14 @@ struct KeyPass {
     clear(dv);
   }
 
-  HSTU_DEVICE int key(int half) const { return row + lane_id() / 4 + 8 * half; }
+  HSTU_DEVICE int key(int half) const {
+    return row + lane_id() / 4 + 8 * half;
+  }
 
   /// The lanes below kBlocks have 16 queries of a tile each; the others repeat them.
-  static HSTU_DEVICE int own_queries(int query) { return query + 16 * (lane_id() % kBlocks); }
+  static HSTU_DEVICE int own_queries(int query) {
+    return query + 16 * (lane_id() % kBlocks);
+  }
   /// True if one of the lane's queries sees one of `count` keys.
   HSTU_DEVICE bool sees_keys(int query, int first_key, int count) const {
     const int own = own_queries(query);
@@ -129,12 +133,14 @@ struct KeyPass {
     const float k_factor[2] = {p.alpha, p.alpha};
     const float v_scale = p.inverse_normalizer * p.dropout_scale, v_factor[2] = {v_scale, v_scale};
     const int skipped = slice * kSlice;
-    store_rows(dk, k_factor, k_scratch, p.dqk - skipped, [&](int r) {
-      return row + r < p.tokens ? o.dk + (row + r) * o.dk_stride + head * p.dqk + skipped : nullptr;
-    });
-    store_rows(dv, v_factor, v_scratch, p.dv - skipped, [&](int r) {
-      return row + r < p.tokens ? o.dv + (row + r) * o.dv_stride + head * p.dv + skipped : nullptr;
-    });
+    const auto store = [&](const auto& sums, const float(&factor)[2], float* scratch, float* to, std::int64_t stride,
+                           int cols) {
+      to += head * cols + skipped;
+      store_rows(sums, factor, scratch, cols - skipped, begin_with_sectors(to, stride),
+                 [&](int r) { return row + r < p.tokens ? to + (row + r) * stride : nullptr; });
+    };
+    store(dk, k_factor, k_scratch, o.dk, o.dk_stride, p.dqk);
+    store(dv, v_factor, v_scratch, o.dv, o.dv_stride, p.dv);
     if (p.places == nullptr || slice > 0) return;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {

@@ -104,8 +104,8 @@ struct QueryPass {
       if (kStages == 2 && has_next) start(next, buffer ^ 1);
       if (rows.row < p.tokens) {
         rows.template visit<kBlock>(
-            key, [&](int c) { add_block<kBlock, false>(rows, key, c, buffer); },
-            [&](int c) { add_block<16, true>(rows, key, c, buffer); });
+            p, key, [&](int c) { add_block<kBlock, false>(rows, SeenKeys{}, key, c, buffer); },
+            [&](int c, const SeenKeys& seen) { add_block<16, true>(rows, seen, key, c, buffer); });
       }
       __syncthreads();  // the sums over diagonals are complete, and nobody reads this tile any more
       if (kStages == 1 && has_next) start(next, 0);
@@ -115,15 +115,16 @@ struct QueryPass {
     }
     const float factor[2] = {p.alpha, p.alpha};
     const int skipped = slice * kSlice;
-    store_rows(dq, factor, scratch, p.dqk - skipped, [&](int r) {
+    float* const to = o.dq + head * p.dqk + skipped;
+    store_rows(dq, factor, scratch, p.dqk - skipped, begin_with_sectors(to, o.dq_stride), [&](int r) {
       const int query = rows.row + r;
-      return query < p.tokens ? o.dq + query * o.dq_stride + head * p.dqk + skipped : nullptr;
+      return query < p.tokens ? to + query * o.dq_stride : nullptr;
     });
     __syncthreads();  // before the next tile comes
   }
 
   template <int kKeys, bool kMasked>
-  HSTU_DEVICE void add_block(const Rows& rows, int key, int c, int buffer) {
+  HSTU_DEVICE void add_block(const Rows& rows, const SeenKeys& seen, int key, int c, int buffer) {
     float s[kKeys / 8][4], dweights[kKeys / 8][4];
     clear(s);
     clear(dweights);
@@ -138,7 +139,7 @@ struct QueryPass {
       }
     }
     std::uint32_t buckets[kKeys / 8];  // a byte for each score
-    make_dscores<kKeys, kMasked>(rows, s, dweights, buckets, key, c, buffer);
+    make_dscores<kKeys, kMasked>(rows, seen, s, dweights, buckets, key, c, buffer);
     add_weighted_rows<kWidth, kKeys>(dq, s, k_tiles + buffer * Plan::kTileBytes, c, slice * kSlice / 16);
     if (adds_times()) add_to_histogram<kKeys>(s, buckets);
     if (!adds_positions()) return;
@@ -147,7 +148,7 @@ struct QueryPass {
       for (int n = 0; n < kKeys / 8; ++n) {
 #pragma unroll
         for (int j = 0; j < 4; ++j) {
-          if (rows.is_target_pair(j / 2, key + c + 8 * n + 2 * (lane_id() % 4) + j % 2)) s[n][j] = 0.0f;
+          if (seen.is_target_pair(j / 2, key + c + 8 * n + 2 * (lane_id() % 4) + j % 2)) s[n][j] = 0.0f;
         }
       }
     }
@@ -156,8 +157,9 @@ struct QueryPass {
 
   /// Products to gradients of scores, in place.
   template <int kKeys, bool kMasked>
-  HSTU_DEVICE void make_dscores(const Rows& rows, float (&s)[kKeys / 8][4], const float (&dweights)[kKeys / 8][4],
-                                std::uint32_t (&buckets)[kKeys / 8], int key, int c, int buffer) const {
+  HSTU_DEVICE void make_dscores(const Rows& rows, const SeenKeys& seen, float (&s)[kKeys / 8][4],
+                                const float (&dweights)[kKeys / 8][4], std::uint32_t (&buckets)[kKeys / 8], int key,
+                                int c, int buffer) const {
     const int g = lane_id() / 4, t = lane_id() % 4;
     const float unit = p.alpha * kScoreUnit<kSoftmax>;
     const float* const window = tables.windows + buffer * kWindow + 16 * warp_id() + g - (c + 2 * t) + kColumns;
@@ -170,7 +172,9 @@ struct QueryPass {
       for (int j = 0; j < 4; ++j) {
         const int half = j / 2, odd = j % 2, place = key + c + 8 * n + 2 * t + odd;
         float bias = window[8 * half - 8 * n - odd], weight;
-        if (kMasked && rows.is_target_pair(half, place)) bias = bias_of_target<kSoftmax>(p, head, rows.place[half] - place);
+        if (kMasked && seen.is_target_pair(half, place)) {
+          bias = bias_of_target<kSoftmax>(p, head, seen.place[half] - place);
+        }
         float score = fmaf(s[n][j], unit, bias);
         if (p.bias.by_bucket != nullptr) {
           const int bucket = tables.bucket(p.bias, rows.time[half] - (odd ? key_time.y : key_time.x));
@@ -178,7 +182,7 @@ struct QueryPass {
           buckets[n] |= static_cast<std::uint32_t>(bucket) << (8 * j);
         }
         differentiate<kSoftmax>(score, dweights[n][j], lse[half], delta[half], p.inverse_normalizer, weight, s[n][j]);
-        if (kMasked && (!rows.sees(half, place) || rows.query(half) >= p.tokens)) s[n][j] = 0.0f;
+        if (kMasked && (!seen.contains(half, place) || rows.query(half) >= p.tokens)) s[n][j] = 0.0f;
       }
     }
   }

@@ -45,8 +45,12 @@ struct VisitedKeys {
       last = max(last, __shfl_xor_sync(kAllLanes, last, distance));
     }
   }
-  HSTU_DEVICE int begin() const { return min(first, tile_first) / kColumns * kColumns; }
-  HSTU_DEVICE int end(const User& user) const { return max(last, min(tile_first + kRows, user.length)); }
+  HSTU_DEVICE int begin() const {
+    return min(first, tile_first) / kColumns * kColumns;
+  }
+  HSTU_DEVICE int end(const User& user) const {
+    return max(last, min(tile_first + kRows, user.length));
+  }
   HSTU_DEVICE bool contains(int key) const {
     return (key < last && key + kColumns > first) || (key < tile_first + kRows && key + kColumns > tile_first);
   }
@@ -179,8 +183,8 @@ HSTU_DEVICE void add_by_bucket(float* parts, bool is_valid, int bucket, float ds
   }
 }
 
-/// The gradients by distance from one tile of scores, one thread for each: of a diagonal; of a key with the targets, which
-/// are all at one place.  The whole block calls it.
+/// The gradients by distance from one tile of scores, one thread for each: of a diagonal; of a key with the targets,
+/// which are all at one place.  The whole block calls it.
 HSTU_DEVICE void add_by_distance(const AttentionOperands<float>& p, const User& user, const float* dscores,
                                  int tile_first, int first, float* by_distance) {
   __syncthreads();
@@ -218,8 +222,7 @@ HSTU_KERNEL(kThreads) attention_backward_queries_plain(const __grid_constant__ A
   float* const dscores = v + kColumns * pitch_of(p.dv);
   const std::int64_t head = blockIdx.y;
   float* const by_distance = o.position_parts + (head * o.position_rows + blockIdx.x) * o.position_stride;
-  float* const by_bucket =
-      o.time_parts + ((head * gridDim.x + blockIdx.x) * kWarps + warp_id()) * o.time_stride;
+  float* const by_bucket = o.time_parts + ((head * gridDim.x + blockIdx.x) * kWarps + warp_id()) * o.time_stride;
   if (p.bias.by_distance != nullptr) {
     for (int d = static_cast<int>(threadIdx.x); d < p.longest; d += kThreads) by_distance[d] = 0.0f;
   }

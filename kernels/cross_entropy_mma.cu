@@ -128,7 +128,8 @@ HSTU_DEVICE void cross_entropy_forward(const CrossEntropyForward<Bfloat16>& o) {
       }
     }
   };
-  pass.walk(pass.hidden(), pass.table(), [](int, int) {}, body);
+  pass.walk(
+      pass.hidden(), pass.table(), [](int, int) {}, body);
   __syncthreads();
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
@@ -183,9 +184,10 @@ HSTU_DEVICE void cross_entropy_dhidden(const CrossEntropyBackward<Bfloat16>& o) 
     }
     add_weighted_rows<kWidth, Pass::kBlock>(sums, s, pass.column_tile(buffer), c, 0);
   };
-  pass.walk(pass.hidden(), pass.table(), [](int, int) {}, body);
+  pass.walk(
+      pass.hidden(), pass.table(), [](int, int) {}, body);
   const float scale = o.scale * p.inverse_temperature, factor[2] = {scale, scale};
-  store_rows(sums, factor, pass.scratch, p.width, [&](int r) {
+  store_rows(sums, factor, pass.scratch, p.width, begin_with_sectors(o.dhidden, p.width), [&](int r) {
     const int position = pass.row + r;
     return position < p.positions ? o.dhidden + static_cast<std::int64_t>(p.tokens[position]) * p.width : nullptr;
   });
@@ -222,7 +224,7 @@ HSTU_DEVICE void cross_entropy_dtable(const CrossEntropyBackward<Bfloat16>& o) {
   pass.walk(pass.table(), pass.hidden(), side, body);
   if (pass.row >= p.items) return;
   const float scale = o.scale * p.inverse_temperature, factor[2] = {scale, scale};
-  store_rows(sums, factor, pass.scratch, p.width, [&](int r) {
+  store_rows(sums, factor, pass.scratch, p.width, begin_with_sectors(o.dtable, p.width), [&](int r) {
     return pass.row + r < p.items ? o.dtable + static_cast<std::int64_t>(pass.row + r) * p.width : nullptr;
   });
   if (o.dbias == nullptr) return;

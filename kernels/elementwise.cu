@@ -78,7 +78,8 @@ HSTU_KERNEL(kSumThreads) sum_rows(const __grid_constant__ SumRows o) {
   const std::int64_t last = min(o.rows, first + o.rows_per_chunk);
   float sum = 0.0f;
   if (c < o.cols) {
-    for (std::int64_t row = first + warp_id(); row < last; row += kSumThreads / kWarpSize) sum += o.x[row * o.x_stride + c];
+    for (std::int64_t row = first + warp_id(); row < last; row += kSumThreads / kWarpSize)
+      sum += o.x[row * o.x_stride + c];
   }
   of_warp[warp_id()][lane_id()] = sum;
   __syncthreads();

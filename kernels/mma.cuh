@@ -153,33 +153,50 @@ HSTU_DEVICE void add_weighted_rows(float (&sums)[kTiles][4], const float (&weigh
   }
 }
 
-/// Writes factor[half]·sums, the 16 rows of this warp, to `cols` columns from row_at(r), null for nowhere.  They pass
-/// through `scratch`, 64·kTiles floats of shared memory that no other warp uses, so that whole sectors are written
-/// wherever a row begins.
+/// True if rows of float that are `stride` apart begin with a sector of global memory.
+HSTU_DEVICE bool begin_with_sectors(const float* first, std::int64_t stride) {
+  return reinterpret_cast<std::uintptr_t>(first) % 32 == 0 && stride % 8 == 0;
+}
+
+/// Writes factor[half]·sums, the 16 rows of this warp, to `cols` columns from row_at(r), null for nowhere: from the
+/// registers, eight columns of eight rows at a time, if they are aligned to sectors; else through `scratch`, 64·kTiles
+/// floats of shared memory that no other warp uses, row by row, so that whole sectors are written all the same.
 template <int kTiles, class RowAt>
 HSTU_DEVICE void store_rows(const float (&sums)[kTiles][4], const float (&factor)[2], float* scratch, int cols,
-                            const RowAt& row_at) {
+                            bool are_aligned, const RowAt& row_at) {
   constexpr int kPitch = 8 * kTiles, kRowsAtOnce = 8, kSectorFloats = 8;
+  const int g = lane_id() / 4, t = lane_id() % 4;
+  const auto value = [&](int n, int half) {
+    return make_float2(factor[half] * sums[n][2 * half], factor[half] * sums[n][2 * half + 1]);
+  };
   const auto place = [](int row, int c) {  // eight columns are swapped so that rows meet different banks
     return row * kPitch + (c ^ (kPitch == 16 ? (row >> 1 & 1) * 8 : (row & 3) * 8));
   };
   cols = min(cols, kPitch);
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
+    if (are_aligned && cols % kSectorFloats == 0) {
+      float* const row = row_at(g + kRowsAtOnce * half);
+#pragma unroll
+      for (int n = 0; n < kTiles; ++n) {
+        if (row != nullptr && 8 * n < cols) *reinterpret_cast<float2*>(row + 8 * n + 2 * t) = value(n, half);
+      }
+      continue;
+    }
     __syncwarp();
 #pragma unroll
-    for (int n = 0; n < kTiles; ++n) {
-      *reinterpret_cast<float2*>(scratch + place(lane_id() / 4, 8 * n + 2 * (lane_id() % 4))) =
-          make_float2(factor[half] * sums[n][2 * half], factor[half] * sums[n][2 * half + 1]);
-    }
+    for (int n = 0; n < kTiles; ++n) *reinterpret_cast<float2*>(scratch + place(g, 8 * n + 2 * t)) = value(n, half);
     __syncwarp();
 #pragma unroll 1
     for (int r = 0; r < kRowsAtOnce; ++r) {
       float* const row = row_at(kRowsAtOnce * half + r);
       if (row == nullptr) continue;
       const int lead = static_cast<int>(reinterpret_cast<std::uintptr_t>(row) / sizeof(float)) % kSectorFloats;
-      for (int c = lane_id() - lead; c < cols; c += kWarpSize) {
-        if (c >= 0) row[c] = scratch[place(r, c)];
+      const int first = lane_id() - lead;  // the lane's column of the first 32 floats from a sector's begin
+      const float* const from = scratch + place(r, first);
+#pragma unroll
+      for (int c = 0; c < kPitch + kSectorFloats; c += kWarpSize) {
+        if (first + c >= 0 && first + c < cols) row[first + c] = from[c];
       }
     }
   }

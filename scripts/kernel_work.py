@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Counted work of the kernels beside what they need, how many blocks a multiprocessor holds, and what limits them.
 
-    kernel_work.py BUILD            runs BUILD/bin/bench_gpu_kernels --once on the PTX machine and fails if a kernel does
-                                    more than it may
+    kernel_work.py BUILD            runs BUILD/bin/bench_gpu_kernels --once on the PTX machine and fails if a kernel
+                                    does more than it may
     kernel_work.py BUILD --write    also rewrites the tables in docs/kernels.md
 """
 import argparse
@@ -19,7 +19,7 @@ import tempfile
 from kernel_table import read_logs, write_block
 
 SECTOR = 32  # bytes that global memory moves at a time
-# Attention on tensor cores: at most so many times the ideal sectors and wavefronts, and the products that its pairs need.
+# Attention on tensor cores: at most so many times the ideal sectors and wavefronts, and the products of its pairs.
 SECTORS, WAVEFRONTS = 1.05, 1.05
 PRODUCTS = {"forward": {200: 1.25, 512: 1.10}, "backward": {200: 1.40, 512: 1.10}}  # from a length on
 BYTES, LEAST = 1.25, 8192  # other kernels that need so many bytes: at most so many times those
@@ -41,7 +41,8 @@ class Gpu:
     wavefronts: int = 1
 
 
-GPUS = (Gpu("A100", 80, 164 * 1024, 2048, 1555e9 / 108 / 1.41e9), Gpu("H100", 90, 228 * 1024, 4096, 3350e9 / 132 / 1.83e9))
+GPUS = (Gpu("A100", 80, 164 * 1024, 2048, 1555e9 / 108 / 1.41e9),
+        Gpu("H100", 90, 228 * 1024, 4096, 3350e9 / 132 / 1.83e9))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +99,7 @@ def find_problems(launches):
 
     def check(launch, what, value, limit):
         if value > limit:
-            problems.append(f"{launch.kernel}, {launch.size}: {what} are {value:.3f} times what is needed, limit {limit}")
+            problems.append(f"{launch.kernel}, {launch.size}: {value:.3f} times the {what} that are needed, limit {limit}")
 
     for launch in launches:
         if not launch.is_attention:
@@ -125,8 +126,8 @@ def work_table(launches):
         waves = f"{launch.ratio('shared_wavefronts'):.3f}" if launch.counters["shared_wavefronts"] else ""
         products = f"{launch.products:.2f}" if launch.products else ""
         moved = "" if launch.is_attention else f"{launch.bytes:.2f}"
-        lines.append(f"| `{launch.kernel}` | {launch.size} | {needs} | {launch.ratio('global_sectors'):.3f} | {waves} | "
-                     f"{products} | {moved} | {launch.counters['warp_instructions']:,} |")
+        lines.append(f"| `{launch.kernel}` | {launch.size} | {needs} | {launch.ratio('global_sectors'):.3f} | "
+                     f"{waves} | {products} | {moved} | {launch.counters['warp_instructions']:,} |")
     return "\n".join(lines)
 
 
@@ -149,8 +150,8 @@ def clocks_of(gpu, launch):
 
 def limit_table(gpu, launches, files):
     found = {kernel: of for kernels in files.values() for kernel, of in kernels.items()}
-    lines = ["| kernel | size | blocks by registers, shared memory, threads | warps | tensor | shared | special | issue |"
-             " HBM | limit |", "| --- |" + " --- |" * 9]
+    lines = ["| kernel | size | blocks by registers, shared memory, threads | warps | tensor | shared | special |"
+             " issue | HBM | limit |", "| --- |" + " --- |" * 9]
     for launch in launches:
         of = found[launch.kernel].get(gpu.architecture)
         if of is None:

@@ -81,7 +81,9 @@ class AttentionCall {
 
   void pack() { cuda::pack_heads(device_, packing(plain_dy_, dy_)); }
   void gather() { bias_ = {device_, batch_, lookup_, {position_.data(), time_.data(), size_.heads, size_.heads}}; }
-  void forward() { cuda::attention_forward<cuda::Bfloat16>(device_, batch_, {o_, nullptr, y_.data(), lse_.data(), width()}); }
+  void forward() {
+    cuda::attention_forward<cuda::Bfloat16>(device_, batch_, {o_, nullptr, y_.data(), lse_.data(), width()});
+  }
   void backward() {
     cuda::AttentionBackward<cuda::Bfloat16> b{};
     b.of = o_;
@@ -105,8 +107,9 @@ class AttentionCall {
     return offsets;
   }
   Tensor num_targets() const {
-    return size_.targets == 0 ? Tensor()
-                              : Tensor::from(std::vector<std::int64_t>(static_cast<std::size_t>(size_.users), size_.targets));
+    return size_.targets == 0
+               ? Tensor()
+               : Tensor::from(std::vector<std::int64_t>(static_cast<std::size_t>(size_.users), size_.targets));
   }
   std::vector<std::int64_t> times() const {
     std::vector<std::int64_t> times;
@@ -176,10 +179,11 @@ inline void bench_attention_tables(Runner& runner, const AttentionSize& s) {
   AttentionCall call(runner.device(), s, AttentionKind::silu);
   const std::string size = s.name();
   runner.run({"operands to bfloat16", size, {{"pack_heads", call.bytes(1, 1)}}}, [&] { call.pack(); });
-  runner.run({"bias tables by distance and bucket",
-              size,
-              {{"gather_table", 4 * (2 * s.length * s.heads + s.length)}, {"gather_table", 8 * call.buckets() * s.heads}}},
-             [&] { call.gather(); });
+  runner.run(
+      {"bias tables by distance and bucket",
+       size,
+       {{"gather_table", 4 * (2 * s.length * s.heads + s.length)}, {"gather_table", 8 * call.buckets() * s.heads}}},
+      [&] { call.gather(); });
 }
 
 }  // namespace hstu::bench

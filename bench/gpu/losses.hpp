@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Losses over all items or over samples, ranks and lists.
 #pragma once
-#include <numeric>
-
 #include <hstu/cuda/attention.hpp>
 #include <hstu/cuda/cross_entropy.hpp>
 #include <hstu/cuda/ranking.hpp>
 #include <hstu/cuda/sampled_softmax.hpp>
+#include <numeric>
 
 #include "runner.hpp"
 
@@ -32,8 +31,8 @@ inline void bench_cross_entropy(Runner& runner, const LossSize& s) {
   const auto pack = [&](std::int64_t rows, std::uint32_t site) {
     const auto values = random_floats(device, rows * s.cols, site);
     Buffer<cuda::Bfloat16> packed(device, rows * padded);
-    cuda::pack_heads(device, {values.data(), nullptr, packed.data(), rows, s.cols, 1, s.cols,
-                              static_cast<std::int32_t>(padded)});
+    cuda::pack_heads(
+        device, {values.data(), nullptr, packed.data(), rows, s.cols, 1, s.cols, static_cast<std::int32_t>(padded)});
     return packed;
   };
   const auto hidden = pack(s.positions, 1), table = pack(s.items, 2);
@@ -43,12 +42,14 @@ inline void bench_cross_entropy(Runner& runner, const LossSize& s) {
       dtable(device, std::int64_t{s.items} * s.cols);
   cuda::CrossEntropyForward<cuda::Bfloat16> forward{};
   auto& o = forward.of;
-  o = {hidden.data(), table.data(), nullptr, tokens.data(), targets.data(), padded, padded,
-       static_cast<std::int32_t>(s.positions), s.items, s.cols, -1, 1.0f};
+  o = {hidden.data(),  table.data(), nullptr, tokens.data(),
+       targets.data(), padded,       padded,  static_cast<std::int32_t>(s.positions),
+       s.items,        s.cols,       -1,      1.0f};
   forward.lse = lse.data();
   const std::int64_t flops = 2 * s.positions * s.items * padded;
   const std::int64_t by_positions = row_bytes * (cuda::detail::divide_up(s.positions, 64) * s.items + s.positions),
-                     by_items = (row_bytes + 12) * cuda::detail::divide_up(s.items, 64) * s.positions + row_bytes * s.items;
+                     by_items =
+                         (row_bytes + 12) * cuda::detail::divide_up(s.items, 64) * s.positions + row_bytes * s.items;
   const std::string size = concat(s.positions, " × ", s.items, " items, ", s.cols, " columns");
   const double reported = 2.0 * static_cast<double>(s.positions) * s.items * s.cols;
   runner.run({"cross-entropy", size, {{"cross_entropy_forward_mma", by_positions + 12 * s.positions, flops}}, reported},
@@ -96,8 +97,9 @@ inline void bench_sampled_softmax(Runner& runner, const LossSize& s) {
                                        .inverse_temperature = 1.0f};
   const std::string size = concat(s.positions, " × ", s.negatives, " negatives, ", s.cols, " columns");
   const std::int64_t rows = count * 4 * (s.cols + 1), own = s.positions * 4 * (s.cols + 3);
-  runner.run({"sampled softmax", size, {{"sampled_softmax_forward", rows + 4 * count + own}}},
-             [&] { cuda::sampled_softmax_forward(device, {o, losses.data()}, loss.data()); });
+  runner.run({"sampled softmax", size, {{"sampled_softmax_forward", rows + 4 * count + own}}}, [&] {
+    cuda::sampled_softmax_forward(device, {o, losses.data()}, loss.data());
+  });
   runner.run({"its gradients",
               size,
               {{"sampled_softmax_dhidden", rows + 4 * count + own},
@@ -119,10 +121,12 @@ inline void bench_ranking(Runner& runner, std::int64_t rows, std::int32_t items,
   Buffer<float> best_scores(device, rows * k);
   const std::string size = concat(rows, " × ", items, " items");
   runner.run({"excluded items", size, {{"exclude_items", rows * seen * (4 + kSector)}}}, [&] {
-    cuda::exclude_items(device, {scores.data(), excluded.data(), offsets_on_device.data(), targets.data(), rows, items});
+    cuda::exclude_items(device,
+                        {scores.data(), excluded.data(), offsets_on_device.data(), targets.data(), rows, items});
   });
-  runner.run({"rank of the target", size, {{"rank_targets", rows * (4 * items + 8)}}},
-             [&] { cuda::rank_targets(device, {scores.data(), targets.data(), ranks.data(), rows, items}); });
+  runner.run({"rank of the target", size, {{"rank_targets", rows * (4 * items + 8)}}}, [&] {
+    cuda::rank_targets(device, {scores.data(), targets.data(), ranks.data(), rows, items});
+  });
   runner.run({concat("top ", k), size, {{"top_k", rows * (4 * items + 8 * k + 4)}}}, [&] {
     cuda::top_k(device, {scores.data(), best.data(), best_scores.data(), counts.data(), rows, items, k});
   });

@@ -41,8 +41,9 @@ inline void bench_norms(Runner& runner, const RowsSize& s) {
                                dx.data(), dgate.data(), nullptr, s.rows, s.cols, s.cols, s.cols, mask},
                               dweight.data());
   });
-  runner.run({"L2 norm", s.name(), {{"l2_normalize_forward", s.bytes(2, 1)}}},
-             [&] { cuda::l2_normalize_forward(device, {x.data(), y.data(), mean.data(), s.rows, s.cols, 1e-6f}); });
+  runner.run({"L2 norm", s.name(), {{"l2_normalize_forward", s.bytes(2, 1)}}}, [&] {
+    cuda::l2_normalize_forward(device, {x.data(), y.data(), mean.data(), s.rows, s.cols, 1e-6f});
+  });
   runner.run({"its gradient", s.name(), {{"l2_normalize_backward", s.bytes(3, 1)}}}, [&] {
     cuda::l2_normalize_backward(device, {y.data(), mean.data(), dy.data(), dx.data(), s.rows, s.cols, 1e-6f});
   });
@@ -53,11 +54,12 @@ inline void bench_elementwise(Runner& runner, const RowsSize& s) {
   const auto a = random_floats(device, s.count(), 1), u = random_floats(device, s.count(), 2),
              dy = random_floats(device, s.count(), 3), bias = random_floats(device, s.cols, 4);
   Buffer<float> y(device, s.count()), da(device, s.count()), du(device, s.count()), sums(device, s.cols);
-  runner.run({"sigmoid gate", s.name(), {{"sigmoid_gate_forward", s.bytes(3)}}},
-             [&] { cuda::sigmoid_gate_forward(device, {a.data(), u.data(), y.data(), s.rows, s.cols, s.cols}); });
+  runner.run({"sigmoid gate", s.name(), {{"sigmoid_gate_forward", s.bytes(3)}}}, [&] {
+    cuda::sigmoid_gate_forward(device, {a.data(), u.data(), y.data(), s.rows, s.cols, s.cols});
+  });
   runner.run({"its gradients", s.name(), {{"sigmoid_gate_backward", s.bytes(5)}}}, [&] {
-    cuda::sigmoid_gate_backward(
-        device, {a.data(), u.data(), dy.data(), da.data(), du.data(), s.rows, s.cols, s.cols, s.cols});
+    cuda::sigmoid_gate_backward(device,
+                                {a.data(), u.data(), dy.data(), da.data(), du.data(), s.rows, s.cols, s.cols, s.cols});
   });
   cuda::BiasActivationForward forward{};
   forward.z = a.data();
@@ -79,8 +81,9 @@ inline void bench_elementwise(Runner& runner, const RowsSize& s) {
   runner.run({"its gradient", s.name(), {{"bias_activation_backward", s.bytes(3)}}},
              [&] { cuda::bias_activation_backward(device, backward); });
   const cuda::DropoutMask mask = cuda::dropout_mask(0.2, {.seed = 1, .step = 2, .site = 3}, 0, s.cols);
-  runner.run({"dropout and residual", s.name(), {{"dropout", s.bytes(3)}}},
-             [&] { cuda::dropout(device, {a.data(), u.data(), y.data(), s.count(), mask}); });
+  runner.run({"dropout and residual", s.name(), {{"dropout", s.bytes(3)}}}, [&] {
+    cuda::dropout(device, {a.data(), u.data(), y.data(), s.count(), mask});
+  });
   runner.run({"sums over rows", s.name(), {{"sum_rows", s.bytes(1) + 4 * s.cols}}},
              [&] { cuda::sum_row_groups(device, a.data(), s.cols, 1, s.rows, s.cols, sums.data()); });
 }

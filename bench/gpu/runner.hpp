@@ -3,11 +3,10 @@
 #pragma once
 #include <chrono>
 #include <fstream>
-#include <iostream>
-#include <nlohmann/json.hpp>
-
 #include <hstu/core/random.hpp>
 #include <hstu/cuda/buffer.hpp>
+#include <iostream>
+#include <nlohmann/json.hpp>
 
 namespace hstu::bench {
 
@@ -53,9 +52,12 @@ class Runner {
               << '\n';
       }
     }
-    if (is_once_) std::cout << "ran |\n";
-    else if (job.flops > 0.0) std::cout << job.flops / seconds / 1e12 << " TFLOP/s |\n";
-    else std::cout << static_cast<double>(bytes) / seconds / 1e9 << " GB/s |\n";
+    if (is_once_)
+      std::cout << "ran |\n";
+    else if (job.flops > 0.0)
+      std::cout << job.flops / seconds / 1e12 << " TFLOP/s |\n";
+    else
+      std::cout << static_cast<double>(bytes) / seconds / 1e9 << " GB/s |\n";
   }
 
  private:

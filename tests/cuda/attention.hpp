@@ -90,8 +90,7 @@ struct AttentionProblem {
     bias.position_rows = std::make_shared<const DistanceRows>(rows);
     bias.time_table = time_table;
     bias.time_panels = std::make_shared<const TimePanels>(offsets_tensor(), Tensor::from(query_times),
-                                                          Tensor::from(key_times), borders,
-                                                          of.mask.contextual_seq_len);
+                                                          Tensor::from(key_times), borders, of.mask.contextual_seq_len);
     for (const Tensor& x : {q, k, v, position_table, time_table}) {
       if (x.defined()) zero_grad(x);
     }
@@ -188,15 +187,69 @@ inline std::vector<AttentionCase> masked_cases() {
   std::vector<AttentionCase> cases{
       {.lengths = {70, 5, 130}, .heads = 2, .dqk = 16, .dv = 16, .targets = {20, 5, 67}},
       {.lengths = {200, 31}, .heads = 1, .dqk = 25, .dv = 25, .mask = {.max_attn_len = 20}},
-      {.lengths = {33, 0, 100}, .heads = 2, .dqk = 16, .dv = 9, .mask = {.contextual_seq_len = 3}, .targets = {1, 0, 40}},
+      {.lengths = {33, 0, 100},
+       .heads = 2,
+       .dqk = 16,
+       .dv = 9,
+       .mask = {.contextual_seq_len = 3},
+       .targets = {1, 0, 40}},
       {.lengths = {150}, .heads = 1, .dqk = 16, .dv = 16, .kind = softmax, .mask = {.contextual_seq_len = 70}},
-      {.lengths = {180, 64}, .heads = 1, .dqk = 16, .dv = 16, .kind = softmax,
-       .mask = {.max_attn_len = 16, .min_full_attn_seq_len = 30}, .targets = {20, 0}},
-      {.lengths = {170, 40, 33}, .heads = 2, .dqk = 16, .dv = 32, .has_shared_tables = true, .dropout = 0.3,
-       .mask = {.contextual_seq_len = 4, .max_attn_len = 10, .min_full_attn_seq_len = 7}, .targets = {35, 2, 29}},
-      {.lengths = {100, 60}, .heads = 1, .dqk = 16, .dv = 16, .kind = softmax, .has_time = false, .dropout = 0.2,
-       .mask = {.contextual_seq_len = 2, .max_attn_len = 30}, .targets = {10, 50}},
-      {.lengths = {80}, .heads = 1, .dqk = 16, .dv = 16, .has_position = false, .mask = {.max_attn_len = 5}, .targets = {30}}};
+      {.lengths = {180, 64},
+       .heads = 1,
+       .dqk = 16,
+       .dv = 16,
+       .kind = softmax,
+       .mask = {.max_attn_len = 16, .min_full_attn_seq_len = 30},
+       .targets = {20, 0}},
+      {.lengths = {170, 40, 33},
+       .heads = 2,
+       .dqk = 16,
+       .dv = 32,
+       .has_shared_tables = true,
+       .dropout = 0.3,
+       .mask = {.contextual_seq_len = 4, .max_attn_len = 10, .min_full_attn_seq_len = 7},
+       .targets = {35, 2, 29}},
+      {.lengths = {100, 60},
+       .heads = 1,
+       .dqk = 16,
+       .dv = 16,
+       .kind = softmax,
+       .has_time = false,
+       .dropout = 0.2,
+       .mask = {.contextual_seq_len = 2, .max_attn_len = 30},
+       .targets = {10, 50}},
+      {.lengths = {80},
+       .heads = 1,
+       .dqk = 16,
+       .dv = 16,
+       .has_position = false,
+       .mask = {.max_attn_len = 5},
+       .targets = {30}}};
+  return cases;
+}
+
+/// Masks of any kind over a few users of any length.
+inline std::vector<AttentionCase> random_masked_cases(int count) {
+  const RandomStream stream{.seed = 5, .step = 0, .site = 7};
+  std::uint64_t draw = 0;
+  const auto below = [&](std::int64_t most) {
+    return static_cast<std::int64_t>(stream.below(draw++, static_cast<std::uint32_t>(most)));
+  };
+  std::vector<AttentionCase> cases;
+  for (int i = 0; i < count; ++i) {
+    AttentionCase c{.lengths = {}, .heads = 1, .dqk = 16, .dv = 16};
+    std::int64_t shortest = 1000;  // history of those that have any tokens
+    for (int user = 0; user < 3; ++user) {
+      c.lengths.push_back(below(4) == 0 ? below(20) : below(150));
+      c.targets.push_back(below(2) == 0 ? 0 : below(c.lengths.back() + 1));
+      if (c.lengths.back() > 0) shortest = std::min(shortest, c.lengths.back() - c.targets.back());
+    }
+    if (below(2) == 0) c.mask.contextual_seq_len = below(std::min<std::int64_t>(shortest, 40) + 1);
+    if (below(2) == 0) c.mask.max_attn_len = 1 + below(60);
+    if (below(2) == 0) c.mask.min_full_attn_seq_len = below(40);
+    if (below(3) == 0) c.kind = AttentionKind::softmax;
+    if (c.lengths[0] + c.lengths[1] + c.lengths[2] > 0) cases.push_back(c);
+  }
   return cases;
 }
 

@@ -13,6 +13,7 @@ constexpr double kMmaTolerance = 6e-3, kSiluTableTolerance = 1e-3, kSoftmaxTable
 
 void check_mma(const AttentionCase& c) {
   CAPTURE(c.heads, c.dqk, c.dv, static_cast<int>(c.kind), c.has_position, c.has_time, c.has_shared_tables, c.dropout);
+  CAPTURE(c.lengths, c.targets, c.mask.contextual_seq_len, c.mask.max_attn_len, c.mask.min_full_attn_seq_len);
   const AttentionProblem problem(c, to_bfloat16);
   const auto got = same_twice([&] { return run_attention<cuda::Bfloat16>(problem); });
   require_attention(got, problem.expected(), kMmaTolerance,
@@ -48,6 +49,7 @@ TEST_CASE("attention on tensor cores: without a bias, and with dropout", "[cuda]
 
 TEST_CASE("attention on tensor cores: under Meta's production mask", "[cuda][attention][mma][mask][parity]") {
   for (const AttentionCase& c : masked_cases()) check_mma(c);
+  for (const AttentionCase& c : random_masked_cases(30)) check_mma(c);
   const AttentionMask mask{.contextual_seq_len = 2, .max_attn_len = 40, .min_full_attn_seq_len = 3};
   check_mma({.lengths = {150, 70}, .heads = 1, .dqk = 64, .dv = 64, .mask = mask, .targets = {50, 1}});
   check_mma({.lengths = {90, 70}, .heads = 1, .dqk = 128, .dv = 100, .mask = mask, .targets = {20, 33}});

@@ -12,6 +12,7 @@ Tensor to_float(const Tensor& x) {
 
 void check_plain(const AttentionCase& c) {
   CAPTURE(c.heads, c.dqk, c.dv, static_cast<int>(c.kind), c.has_position, c.has_time, c.has_shared_tables, c.dropout);
+  CAPTURE(c.lengths, c.targets, c.mask.contextual_seq_len, c.mask.max_attn_len, c.mask.min_full_attn_seq_len);
   const AttentionProblem problem(c, to_float);
   const auto got = same_twice([&] { return run_attention<float>(problem); });
   require_attention(got, problem.expected(), 3e-6, 3e-6);
@@ -40,6 +41,7 @@ TEST_CASE("plain attention on the device: without a bias, and with dropout", "[c
 
 TEST_CASE("plain attention on the device: under Meta's production mask", "[cuda][attention][mask][parity]") {
   for (const AttentionCase& c : masked_cases()) check_plain(c);
+  for (const AttentionCase& c : random_masked_cases(12)) check_plain(c);
 }
 
 TEST_CASE("attention on the device: masks that do not fit are refused", "[cuda][attention][mask][errors]") {

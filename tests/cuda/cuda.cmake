@@ -43,7 +43,8 @@ endif()
 if(HSTU_INSTALL)
   set(cuda_package ${PROJECT_BINARY_DIR}/package/find_cuda)
   add_test(NAME cuda.install COMMAND sh -c "rm -rf '${cuda_package}_prefix' && for part in library cuda; do \
-'${CMAKE_COMMAND}' --install '${PROJECT_BINARY_DIR}' --prefix '${cuda_package}_prefix' --component $part || exit 1; done")
+'${CMAKE_COMMAND}' --install '${PROJECT_BINARY_DIR}' --prefix '${cuda_package}_prefix' --component $part || exit 1
+done")
   add_test(NAME cuda.find_package COMMAND ${CMAKE_CTEST_COMMAND}
     --build-and-test ${PROJECT_SOURCE_DIR}/tests/package/find_cuda ${cuda_package} --build-generator ${CMAKE_GENERATOR}
     --build-options -DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER} -DCMAKE_BUILD_TYPE=Debug

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// hstu_kernel_report FILE [--needs WORK] [--json]: the launches of a PTX_REPORT file, added up per kernel, beside what the
-// bytes asked for would take at least.  WORK is what bench_gpu_kernels --once WORK wrote in the same run: then only the
-// launches that it names count, beside the bytes and products that they need.
+// hstu_kernel_report FILE [--needs WORK] [--json]: the launches of a PTX_REPORT file, added up per kernel, beside what
+// the bytes asked for would take at least.  WORK is what bench_gpu_kernels --once WORK wrote in the same run: then only
+// the launches that it names count, beside the bytes and products that they need.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>

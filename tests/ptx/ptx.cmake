@@ -121,8 +121,12 @@ if(HSTU_CUDA_STUB)
   add_test(NAME ptx.kernel_report COMMAND sh -c
     "rm -f report.jsonl && PTX_REPORT=report.jsonl $<TARGET_FILE:hstu_ptx_host_program> math.fatbin && \
 $<TARGET_FILE:hstu_kernel_report> report.jsonl && $<TARGET_FILE:hstu_kernel_report> report.jsonl --json && \
+echo '{\"kernel\": \"functions_f32\", \"bytes\": 64000, \"flops\": 0}' > needs.jsonl && \
+$<TARGET_FILE:hstu_kernel_report> report.jsonl --needs needs.jsonl && echo '{\"kernel\": \"other\"}' > needs.jsonl && \
+! $<TARGET_FILE:hstu_kernel_report> report.jsonl --needs needs.jsonl && \
 echo broken > broken.jsonl && ! $<TARGET_FILE:hstu_kernel_report> broken.jsonl")
   set_tests_properties(ptx.kernel_report PROPERTIES TIMEOUT 60 LABELS unit WORKING_DIRECTORY ${ptx_kernel_folder}
     ENVIRONMENT "LD_LIBRARY_PATH=${ptx_library_folder}"
-    PASS_REGULAR_EXPRESSION "functions_f32 +1 .*\"global_sectors_ratio\": 1.0.*broken.jsonl:1: no report of a launch")
+    PASS_REGULAR_EXPRESSION
+      "functions_f32 +1 .*\"global_sectors_ratio\": 1.0.*needed kB.* 64.0 .*lacks launches that needs.jsonl names.*broken.jsonl:1: no report of a launch")
 endif()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Jagged attention on the device, causal or under the mask of its batch: ops/hstu_attention.hpp in float32 (the plain rung) and, on tensor cores, with
-// bfloat16 operands (mma).  Sums, tables and results are float32 in both.
+// Jagged attention on the device, causal or under the mask of its batch: ops/hstu_attention.hpp in float32 (the plain
+// rung) and, on tensor cores, with bfloat16 operands (mma).  Sums, tables and results are float32 in both.
 #pragma once
 #include <hstu/cuda/attention_lookup.hpp>
 #include <hstu/cuda/elementwise.hpp>
@@ -134,9 +134,10 @@ void attention_backward(Device& device, const AttentionBatch& batch, const Atten
   Buffer<float> delta(device, p.is_softmax ? batch.tokens() * p.heads : 0);
   if (p.is_softmax) {
     constexpr std::int64_t kRowsOfWarp = 8;  // as in kernels/attention_plain.cu
-    const AttentionDelta d{result.y,     result.dy, delta.data(), result.y_stride, result.dy_stride,
-                           delta.size(), p.tokens,  p.heads,      p.dv};
-    detail::launch_warps(device, {"attention_plain", "attention_delta_plain"}, detail::divide_up(d.rows, kRowsOfWarp), d);
+    const AttentionDelta d{result.y, result.dy, delta.data(), result.y_stride, result.dy_stride, delta.size(),
+                           p.tokens, p.heads,   p.dv};
+    detail::launch_warps(device, {"attention_plain", "attention_delta_plain"}, detail::divide_up(d.rows, kRowsOfWarp),
+                         d);
   }
   const bool has_target_row = Rung::kKeysSumTargets && p.places != nullptr && p.bias.by_distance != nullptr;
   const std::int64_t position_rows = parts + (has_target_row ? 1 : 0);

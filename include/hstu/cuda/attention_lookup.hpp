@@ -4,12 +4,11 @@
 #pragma once
 #include <algorithm>
 #include <functional>
-#include <map>
-#include <numeric>
-
 #include <hstu/cuda/attention_mask.hpp>
 #include <hstu/cuda/elementwise.hpp>
 #include <hstu/cuda/time_cells.hpp>
+#include <map>
+#include <numeric>
 
 namespace hstu::cuda {
 
@@ -117,9 +116,7 @@ class AttentionBatch {
   AttentionBatch(const Device& device, std::span<const std::int64_t> offsets,
                  std::span<const std::int64_t> query_times_s, std::span<const std::int64_t> key_times_s,
                  const AttentionMask& mask = {}, const Tensor& num_targets = {})
-      : device_(device),
-        bounds_(offsets.begin(), offsets.end()),
-        mask_(device, bounds_, mask, num_targets) {
+      : device_(device), bounds_(offsets.begin(), offsets.end()), mask_(device, bounds_, mask, num_targets) {
     for (std::size_t b = 0; b + 1 < bounds_.size(); ++b) {
       longest_ = std::max(longest_, bounds_[b + 1] - bounds_[b]);
       spans_.resize(static_cast<std::size_t>(bounds_[b + 1]), {bounds_[b], bounds_[b + 1]});
@@ -257,9 +254,9 @@ class GatheredBias {
     Buffer<float> by_entry(device, heads * entries);
     const GatherTable o{table, rows, by_entry.data(), static_cast<std::int32_t>(heads),
                         static_cast<std::int32_t>(entries)};
-    device.launch(
-        {"attention_tables", "gather_table"},
-        {.blocks = detail::divide_up(entries * heads, detail::kRowThreads), .threads = detail::kRowThreads}, o);
+    device.launch({"attention_tables", "gather_table"},
+                  {.blocks = detail::divide_up(entries * heads, detail::kRowThreads), .threads = detail::kRowThreads},
+                  o);
     return by_entry;
   }
 

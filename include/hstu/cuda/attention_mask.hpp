@@ -3,11 +3,10 @@
 // all of them see, so that whole tiles can be left out.
 #pragma once
 #include <algorithm>
-#include <limits>
-
 #include <hstu/cuda/buffer.hpp>
 #include <hstu/cuda/operands/attention.hpp>
 #include <hstu/ops/attention_operands.hpp>
+#include <limits>
 
 namespace hstu::cuda {
 
@@ -18,7 +17,7 @@ class DeviceMask {
   /// if the mask does not fit a user.
   DeviceMask(const Device& device, const std::vector<std::int32_t>& bounds, const AttentionMask& rule,
              const Tensor& num_targets)
-      : rule_(rule), num_targets_(num_targets), looks_ahead_(rule.contextual_seq_len > 1) {
+      : rule_(rule), num_targets_(num_targets), looks_ahead_(rule.contextual_seq_len > 0) {
     const std::vector<std::int64_t> wide(bounds.begin(), bounds.end());
     hstu::detail::check_mask(rule, num_targets, wide);
     std::vector<std::int32_t> places(static_cast<std::size_t>(bounds.back()));
@@ -51,8 +50,8 @@ class DeviceMask {
 
   bool is_of(const AttentionOptions& options) const {
     return options.mask == rule_ && options.num_targets.defined() == num_targets_.defined() &&
-           (!num_targets_.defined() || std::ranges::equal(options.num_targets.values<std::int64_t>(),
-                                                          num_targets_.values<std::int64_t>()));
+           (!num_targets_.defined() ||
+            std::ranges::equal(options.num_targets.values<std::int64_t>(), num_targets_.values<std::int64_t>()));
   }
   template <class Element>
   void fill(AttentionOperands<Element>& o) const {

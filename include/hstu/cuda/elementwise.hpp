@@ -2,7 +2,6 @@
 // Gates, activations after a product, dropout and sums over rows on the device.
 #pragma once
 #include <algorithm>
-
 #include <hstu/cuda/operands/elementwise.hpp>
 #include <hstu/cuda/rows.hpp>
 

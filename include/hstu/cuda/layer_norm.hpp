@@ -10,9 +10,9 @@ namespace hstu::cuda {
 inline void layer_norm_forward(Device& device, const LayerNormForward& o) {
   constexpr std::int64_t kRowsOfTeam = 4;  // as in kernels/layer_norm.cu
   const detail::RowKernel kernel = detail::row_kernel("layer_norm", "layer_norm_forward", o.cols);
-  device.launch(kernel.name,
-                {.blocks = detail::divide_up(o.rows, kRowsOfTeam * kernel.rows_per_block), .threads = detail::kRowThreads},
-                o);
+  device.launch(
+      kernel.name,
+      {.blocks = detail::divide_up(o.rows, kRowsOfTeam * kernel.rows_per_block), .threads = detail::kRowThreads}, o);
 }
 
 /// dweight [2, cols] receives the gradients of weight and bias; null without weight.

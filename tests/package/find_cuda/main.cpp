@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A user's program with the kernels: finds them, with or without a GPU.
 #include <hstu/cuda/device.hpp>
-
 #include <iostream>
 
 int main() {

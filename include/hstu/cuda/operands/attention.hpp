@@ -57,10 +57,10 @@ struct AttentionOperands {
   const KeySpan* seen;          ///< [T]: the keys that a query sees, besides itself
   const KeySpan* seen_by_some;  ///< of 16 queries each, as many as whole tiles of 64 have; last = 0: none
   const KeySpan* seen_by_all;
-  const std::int32_t* places;   ///< [T]: where distances are counted from, targets all from the first; null: own place
-  std::int32_t looks_ahead;     ///< some query sees keys behind it
-  std::int32_t tokens;     ///< T
-  std::int32_t longest;    ///< history
+  const std::int32_t* places;  ///< [T]: where distances are counted from, targets all from the first; null: own place
+  std::int32_t looks_ahead;    ///< some query sees keys behind it
+  std::int32_t tokens;         ///< T
+  std::int32_t longest;        ///< history
   AttentionBias bias;
   RandomKey dropout_key;
   std::int64_t dropout_first_row;
