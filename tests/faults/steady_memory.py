@@ -38,7 +38,8 @@ def resident_bytes(pid):
 
 def growth(command, log, epochs):
     """(steps, bytes): what the process grew by between step SETTLED and its last epoch, of which `log` has a line each."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    complaints = tempfile.TemporaryFile()  # a pipe that nobody reads fills up, and the process waits for ever
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=complaints)
     early = late = None
     done = 0
     while process.poll() is None:
@@ -50,7 +51,8 @@ def growth(command, log, epochs):
                 early = size
         time.sleep(0.005)
     if process.returncode != 0:
-        sys.exit(process.stderr.read().decode())
+        complaints.seek(0)
+        sys.exit(complaints.read().decode())
     if early is None:
         sys.exit("too few steps to see anything")
     return done * STEPS_PER_EPOCH, late - early

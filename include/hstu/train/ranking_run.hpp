@@ -110,10 +110,11 @@ inline BestEpoch resume_ranking(const std::filesystem::path& run, RankingTrainer
   check_same_features(now.items, before.items);
   if (!has_checkpoint(run / "last")) return {};
   const Checkpoint saved = load_checkpoint(run / "last");
-  remove_leftovers(run / "last", saved);
   trainer.restore(saved);
-  return {required<std::int64_t, CheckpointError>(saved.state, "best_epoch", "state"),
-          required<double, CheckpointError>(saved.state, "least_error", "state")};
+  const BestEpoch best{required<std::int64_t, CheckpointError>(saved.state, "best_epoch", "state"),
+                       required<double, CheckpointError>(saved.state, "least_error", "state")};
+  remove_leftovers(run / "last", saved);  // a finished run is not saved again
+  return best;
 }
 
 /// Validates a finished epoch, and keeps its weights if it is the best.  The line of metrics.jsonl.

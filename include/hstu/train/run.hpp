@@ -136,9 +136,9 @@ inline FitResult fit(const std::filesystem::path& run, const Config& config,
     detail::check_same_data(*sequences, load_sequences(run / "data"));
     if (has_checkpoint(last)) {
       const Checkpoint saved = load_checkpoint(last);
-      remove_leftovers(last, saved);  // a finished run is not saved again
       trainer.restore(saved);
       fit_state = detail::FitState::from(saved.state);
+      remove_leftovers(last, saved);  // a finished run is not saved again
     }
   } else {
     save_sequences(run / "data", *sequences);

@@ -41,9 +41,9 @@ class RunFolder {
   /// Makes the folder if need be.  Throws IoError if it cannot be made or another process trains in it, ConfigError if
   /// it holds a run that is not to be resumed.
   RunFolder(const std::filesystem::path& run, bool resume) : lock_(made(run)) {
-    remove_stale_temporaries(run);
     is_started_ = std::filesystem::exists(config_path(run));
     check<ConfigError>(!is_started_ || resume, run.string(), ": holds a run already; resume it or choose another");
+    remove_stale_temporaries(run);
   }
   bool is_started() const { return is_started_; }
 
