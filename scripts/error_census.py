@@ -132,6 +132,8 @@ def names_met(tests):
             end = code.find("(", match.end())
             met |= set(WORDS.findall(code[match.end():closing(code, end, "()")]))
         helpers += [f for f in functions_of(path) if not re.match(r"\w*(TEST_CASE|SECTION)", f.name)]
+        helpers += [Function("", "", table[1], False, table[2])  # kCases[] = {...} of functions
+                    for table in re.finditer(r"\b(k[A-Z]\w*)\[\]\s*=\s*(\{.*?\});", code, re.S)]
     while True:
         more = {word for f in helpers if f.name in met for word in WORDS.findall(f.body)} - met
         if not more:

@@ -176,6 +176,10 @@ TEST_CASE("model: batches whose columns do not fit are refused", "[model][hstu][
     batch.positions.mutable_data<std::int32_t>()[3] = position;
     CHECK_THROWS_MATCHES(hidden(batch), DataError, says(concat("position ", position)));
   }
+  CHECK_NOTHROW(model.check_batch(batch_of(kHistories)));
+  CHECK_THROWS_MATCHES(model.check_batch(batch_of(kHistories), Tensor::from(std::vector<std::int32_t>{0})), ShapeError,
+                       says("num_targets must be int64"));
+  CHECK_THROWS_AS(model.check_batch(batch_of(kHistories), Tensor::from(std::vector<std::int64_t>{})), ShapeError);
   JaggedBatch batch = batch_of(kHistories);
   batch.positions = Tensor::from(std::vector<std::int32_t>{0});
   CHECK_THROWS_MATCHES(hidden(batch), ShapeError, says("11 tokens has 1 positions"));

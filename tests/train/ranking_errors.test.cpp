@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Ranking: models and trainings that cannot be.
-#include <hstu/train/ranking_trainer.hpp>
+#include <hstu/train/ranking_run.hpp>
 
+#include "../io/files.hpp"
 #include "small_training.hpp"
 
 using namespace hstu;
@@ -52,7 +53,27 @@ TEST_CASE("ranking: a model without tasks or actions, and a training without eve
   fused.ranking.input = ActionInput::fused;
   CHECK_THROWS_MATCHES(RankingTrainer(fused, make_ranking_data(one_event(), settings.ranking)), DataError,
                        says("no user has events to train on"));
+  CHECK_THROWS_AS(training_passes(*one_event(), fused), DataError);
+  CHECK(training_passes(*one_event(), settings).size() == 1);
   RankingSettings bad = settings;
   bad.held_out = 0;
   CHECK_THROWS_MATCHES(RankingTrainer(bad, data), ConfigError, says("held_out"));
+}
+
+TEST_CASE("ranking: candidates without anything to predict from, and folders without a run, are errors",
+          "[train][ranking][errors]") {
+  const auto sequences = one_event();
+  const std::vector<std::int32_t> candidates = {1};
+  RankingBatchBuilder fused(*sequences, ActionInput::fused, 0);
+  CHECK_THROWS_MATCHES(fused.add_candidates(0, {0, 0}, candidates, 5), DataError,
+                       says("user 0 has neither events nor features"));
+  RankingBatchBuilder interleaved(*sequences, ActionInput::interleaved, 0);
+  CHECK_NOTHROW(interleaved.add_candidates(0, {0, 0}, candidates, 5));
+
+  const TempFolder folder;
+  CHECK_THROWS_AS(load_ranking_settings(folder.path("none")), IoError);
+  CHECK_THROWS_AS(load_ranking_data(folder.path("none"), settings_of_ratings().ranking), IoError);
+  folder.write("config.json", "{}");
+  CHECK_THROWS_MATCHES(load_ranking_settings(folder.path()), CheckpointError,
+                       says("expected settings of a ranking run"));
 }

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// Models, batches and trainings that have no kernels are refused by name.
+#include <hstu/cuda/objective.hpp>
+
+#include "model/small_models.hpp"
+#include "on_device.hpp"
+
+using namespace hstu;
+using namespace hstu::test;
+
+TEST_CASE("training on the device: what has no kernel is refused", "[cuda][training][errors]") {
+  const auto refused = [](const auto& change, const std::string& part) {
+    TrainConfig config;
+    config.loss = LossKind::sampled_softmax;
+    config.optimizer = OptimizerKind::adam;
+    CHECK_NOTHROW(cuda::check_has_kernels(config));
+    change(config);
+    CHECK_THROWS_MATCHES(cuda::check_has_kernels(config), ConfigError, says(part));
+  };
+  refused([](TrainConfig& c) { c.optimizer = OptimizerKind::sgd; }, "the optimizer sgd has no kernel");
+  refused([](TrainConfig& c) { c.loss = LossKind::nce; }, "only sampled_softmax has kernels");
+  refused([](TrainConfig& c) { c.loss = LossKind::sampled_binary; }, "only sampled_softmax has kernels");
+  refused([](TrainConfig& c) { c.shared_negatives = true; }, "shared_negatives and log_q have no kernels");
+  refused([](TrainConfig& c) { c.log_q = true; }, "shared_negatives and log_q have no kernels");
+}
+
+TEST_CASE("models on the device: types, layers, ids and masks that do not fit are refused", "[cuda][model][errors]") {
+  HstuConfig config = tiny_config(LayerKind::meta);
+  config.concat_ua = true;
+  const HstuModel concatenating(config, 1, DType::float32), in_doubles(config, 1, DType::float64);
+  CHECK_THROWS_MATCHES(cuda::Parameters(device(), in_doubles.parameters()), ShapeError,
+                       says("must be float32, got float64"));
+  const cuda::Parameters parameters(device(), concatenating.parameters());
+  CHECK_THROWS_MATCHES(cuda::MetaLayerOps(config, parameters, "_hstu._attention_layers.0"), ConfigError,
+                       says("concat_ua has no kernels"));
+
+  for (const std::int32_t id : {-1, 5}) {
+    CHECK_THROWS_MATCHES(cuda::LookupIds(device(), std::vector<std::int32_t>{0, id}, 5, false, -1), DataError,
+                         says(concat("id ", id, ", expected 0 to 4")));
+  }
+  AttentionMask rule;
+  rule.max_attn_len = -1;
+  CHECK_THROWS_AS(cuda::DeviceMask(device(), {0, 3}, rule, {}), ConfigError);
+  CHECK_THROWS_AS(cuda::DeviceMask(device(), {0, 3}, {}, Tensor::from(std::vector<std::int64_t>{4})), ShapeError);
+}
