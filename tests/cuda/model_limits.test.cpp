@@ -18,10 +18,8 @@ TEST_CASE("training on the device: what has no kernel is refused", "[cuda][train
     CHECK_THROWS_MATCHES(cuda::check_has_kernels(config), ConfigError, says(part));
   };
   refused([](TrainConfig& c) { c.optimizer = OptimizerKind::sgd; }, "the optimizer sgd has no kernel");
-  refused([](TrainConfig& c) { c.loss = LossKind::nce; }, "only sampled_softmax has kernels");
-  refused([](TrainConfig& c) { c.loss = LossKind::sampled_binary; }, "only sampled_softmax has kernels");
-  refused([](TrainConfig& c) { c.shared_negatives = true; }, "shared_negatives and log_q have no kernels");
-  refused([](TrainConfig& c) { c.log_q = true; }, "shared_negatives and log_q have no kernels");
+  refused([](TrainConfig& c) { c.recompute_activations = true; }, "recompute_activations has no kernels");
+  refused([](TrainConfig& c) { c.shared_negatives = true; }, "shared_negatives have no kernels");
 }
 
 TEST_CASE("models on the device: types, layers, ids and masks that do not fit are refused", "[cuda][model][errors]") {
@@ -33,6 +31,11 @@ TEST_CASE("models on the device: types, layers, ids and masks that do not fit ar
   const cuda::Parameters parameters(device(), concatenating.parameters());
   CHECK_THROWS_MATCHES(cuda::MetaLayerOps(config, parameters, "_hstu._attention_layers.0"), ConfigError,
                        says("concat_ua has no kernels"));
+
+  HstuConfig hashed = tiny_config(LayerKind::meta);
+  hashed.item_table_rows = 4;
+  const HstuModel hashing(hashed, 1, DType::float32);
+  CHECK_THROWS_MATCHES(cuda::Model(device(), hashing), ConfigError, says("hashed items"));
 
   for (const std::int32_t id : {-1, 5}) {
     CHECK_THROWS_MATCHES(cuda::LookupIds(device(), std::vector<std::int32_t>{0, id}, 5, false, -1), DataError,
