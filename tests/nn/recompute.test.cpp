@@ -16,7 +16,8 @@ TEST_CASE("recompute: gradients have the bits of the recorded pass", "[nn][recom
   backward(sum(forward(x, context)));
   const Values dx = grad(x).to_vector<double>(), dw = grad(w).to_vector<double>();
   const Tensor x2 = parameter(x.detach().clone()), w2 = parameter(w.detach().clone());
-  backward(sum(recompute(x2, {w2}, context, [w2](const Tensor& input, ForwardContext&) { return input * w2 * input; })));
+  const auto again = [w2](const Tensor& input, ForwardContext&) { return input * w2 * input; };
+  backward(sum(recompute(x2, {w2}, context, again)));
   CHECK(grad(x2).to_vector<double>() == dx);
   CHECK(grad(w2).to_vector<double>() == dw);
 }
