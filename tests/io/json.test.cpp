@@ -97,7 +97,7 @@ TEST_CASE("json: what readers of events are told, and refuse, is placed", "[io][
   json::binary_t bytes;
   CHECK_THROWS_AS(numbers.binary(bytes), DataError);
   try {
-    FAIL(json::parse("{"));
+    [[maybe_unused]] const json value = json::parse("{");
   } catch (const json::exception& error) {
     CHECK_THROWS_WITH(numbers.parse_error(1, "{", error), ContainsSubstring("syntax error"));
   }

@@ -76,9 +76,9 @@ class TimeBorders {
 
   /// The bucket of |difference|.
   std::uint16_t find(std::int64_t difference_s) const {
-    const std::int64_t d = difference_s == std::numeric_limits<std::int64_t>::min()
-                               ? kLongest
-                               : std::min(std::abs(difference_s), kLongest);
+    const auto bits = static_cast<std::uint64_t>(difference_s);  // GCC 12 gets std::abs wrong here when it inlines
+    const auto d = static_cast<std::int64_t>(
+        std::min(difference_s < 0 ? 0 - bits : bits, static_cast<std::uint64_t>(kLongest)));
     std::size_t bucket = first_bucket_[static_cast<std::size_t>(cell_of(d))];
     while (d >= borders_[bucket + 1]) ++bucket;  // hardly ever: cells are finer than the usual buckets
     return static_cast<std::uint16_t>(bucket);
