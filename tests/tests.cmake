@@ -4,12 +4,18 @@ set(report_folder ${PROJECT_BINARY_DIR}/reports)
 file(MAKE_DIRECTORY ${report_folder})
 
 # The files of an area are compiled as one unit: most of the time goes into what they include in common.
-
 function(hstu_test_program name)
-  hstu_program(${name} SOURCES ${ARGN})
-  target_compile_options(${name} PRIVATE $<$<NOT:$<CONFIG:Debug>>:-O1>)  # compiles in three quarters of the time
+  hstu_program(${name} TEST SOURCES ${ARGN})
   target_link_libraries(${name} PRIVATE Catch2::Catch2WithMain)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+endfunction()
+
+# The program hstu is linked before the test that runs it; both compile at the same time.
+function(hstu_test_runs_cli name)
+  if(TARGET hstu_cli)
+    set_property(TARGET ${name} APPEND PROPERTY LINK_DEPENDS ${PROJECT_BINARY_DIR}/bin/hstu)
+    target_compile_definitions(${name} PRIVATE HSTU_CLI_PATH="$<TARGET_FILE:hstu_cli>")
+  endif()
 endfunction()
 
 file(GLOB test_files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/*/*.test.cpp)
@@ -38,9 +44,8 @@ foreach(area IN LISTS areas)
   if(area STREQUAL "exhaustion")
     set_tests_properties(${area} PROPERTIES COST 100)  # the longest: first, so that the other core is not idle at the end
   endif()
-  if(TARGET hstu_cli AND area STREQUAL "cli")
-    add_dependencies(${name} hstu_cli)
-    target_compile_definitions(${name} PRIVATE HSTU_CLI_PATH="$<TARGET_FILE:hstu_cli>")
+  if(area STREQUAL "cli")
+    hstu_test_runs_cli(${name})
   endif()
 endforeach()
 
@@ -61,6 +66,17 @@ foreach(file IN LISTS script_tests)
   get_filename_component(stem ${file} NAME_WE)
   add_test(NAME scripts.${stem} COMMAND bash ${file})
   set_tests_properties(scripts.${stem} PROPERTIES TIMEOUT 120 LABELS scripts)
+endforeach()
+
+# The flags with which a compiler finds the library and what it includes.
+set(library_includes -I${PROJECT_SOURCE_DIR}/include)
+foreach(library Eigen3::Eigen nlohmann_json::nlohmann_json)
+  get_target_property(folders ${library} INTERFACE_INCLUDE_DIRECTORIES)
+  foreach(folder IN LISTS folders)
+    if(NOT folder MATCHES "^\\$<|^/usr/include$")
+      list(APPEND library_includes -isystem ${folder})
+    endif()
+  endforeach()
 endforeach()
 
 include(${PROJECT_SOURCE_DIR}/tests/fuzz/fuzz.cmake)

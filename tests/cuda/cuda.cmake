@@ -21,10 +21,7 @@ foreach(area cuda device)
 endforeach()
 
 # The program hstu trains on the device too.
-if(TARGET hstu_cli)
-  add_dependencies(hstu_device_tests hstu_cli)
-  target_compile_definitions(hstu_device_tests PRIVATE HSTU_CLI_PATH="$<TARGET_FILE:hstu_cli>")
-endif()
+hstu_test_runs_cli(hstu_device_tests)
 
 # Registers, spills and, where the disassembler is installed, tensor-core instructions of every kernel.
 add_test(NAME cuda.kernel_table COMMAND python3 ${PROJECT_SOURCE_DIR}/scripts/kernel_table.py ${PROJECT_BINARY_DIR})

@@ -29,21 +29,11 @@ if(NOT fuzz_works)
   return()
 endif()
 
-set(fuzz_includes -I${PROJECT_SOURCE_DIR}/include)
-foreach(library Eigen3::Eigen nlohmann_json::nlohmann_json)
-  get_target_property(folders ${library} INTERFACE_INCLUDE_DIRECTORIES)
-  foreach(folder IN LISTS folders)
-    if(NOT folder MATCHES "^\\$<|^/usr/include$")
-      list(APPEND fuzz_includes -isystem ${folder})
-    endif()
-  endforeach()
-endforeach()
-
 set(fuzz_program ${PROJECT_BINARY_DIR}/bin/hstu_fuzz)
 set(fuzz_object ${fuzz_folder}/libfuzzer.o)
 add_custom_command(
   OUTPUT ${fuzz_object}
-  COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${fuzz_compiler} ${fuzz_flags} ${fuzz_includes} -MD -MF ${fuzz_object}.d
+  COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${fuzz_compiler} ${fuzz_flags} ${library_includes} -MD -MF ${fuzz_object}.d
           -c ${CMAKE_CURRENT_LIST_DIR}/libfuzzer.cpp -o ${fuzz_object}
   DEPENDS ${CMAKE_CURRENT_LIST_DIR}/libfuzzer.cpp
   DEPFILE ${fuzz_object}.d
