@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Training and evaluation on the GPU: what train/cpu_engine.hpp does on the CPU.
 #pragma once
+#include <limits>
+
 #include <hstu/cuda/evaluate.hpp>
 #include <hstu/cuda/objective.hpp>
 #include <hstu/train/engine.hpp>
 #include <hstu/train/make_optimizer.hpp>
-#include <limits>
 
 namespace hstu::cuda {
 

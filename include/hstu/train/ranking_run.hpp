@@ -72,18 +72,13 @@ inline void check_same_features(const FeatureTable& now, const FeatureTable& bef
 /// The settings of a ranking run.  Throws IoError without one, CheckpointError if they are damaged or of another kind of
 /// run.
 inline RankingSettings load_ranking_settings(const std::filesystem::path& run) {
-  constexpr std::uint64_t kMaxBytes = 1 << 20;
-  const std::string origin = detail::config_path(run).string();
-  RankingSettings settings;
-  try {
-    const auto json = parse_json<ConfigError>(read_file(origin, kMaxBytes), origin);
+  return detail::load_settings(run, [](const nlohmann::json& json, const std::string& origin) {
     check<ConfigError>(json.is_object() && json.contains("tasks"), origin, ": expected settings of a ranking run");
+    RankingSettings settings;
     update_from_json(settings, json, origin);
     validate(settings);
-  } catch (const ConfigError& error) {
-    throw CheckpointError(error.what());
-  }
-  return settings;
+    return settings;
+  });
 }
 
 /// The data of a ranking run.  Throws IoError, CheckpointError or DataError for what is missing or damaged.

@@ -105,16 +105,12 @@ struct FitState {
 
 /// The configuration of a run folder.  Throws IoError without one, CheckpointError if it is damaged.
 inline Config load_run_config(const std::filesystem::path& run) {
-  constexpr std::uint64_t kMaxBytes = 1 << 20;
-  const std::string origin = detail::config_path(run).string();
-  Config config;
-  try {
-    update_from_json(config, parse_json<ConfigError>(read_file(origin, kMaxBytes), origin), origin);
+  return detail::load_settings(run, [](const nlohmann::json& json, const std::string& origin) {
+    Config config;
+    update_from_json(config, json, origin);
     validate(config);
-  } catch (const ConfigError& error) {
-    throw CheckpointError(error.what());
-  }
-  return config;
+    return config;
+  });
 }
 
 /// Trains `config` on `sequences` in the folder `run`: an epoch, its line of metrics, its checkpoint, and so on.

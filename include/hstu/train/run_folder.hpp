@@ -14,6 +14,18 @@ namespace hstu::detail {
 inline std::filesystem::path config_path(const std::filesystem::path& run) { return run / "config.json"; }
 inline std::filesystem::path metrics_path(const std::filesystem::path& run) { return run / "metrics.jsonl"; }
 
+/// What `read(json, origin)` makes of RUN/config.json.  Throws IoError without the file, CheckpointError if it is damaged.
+template <class Read>
+auto load_settings(const std::filesystem::path& run, Read read) {
+  constexpr std::uint64_t kMaxBytes = 1 << 20;
+  const std::string origin = config_path(run).string();
+  try {
+    return read(parse_json<ConfigError>(read_file(origin, kMaxBytes), origin), origin);
+  } catch (const ConfigError& error) {
+    throw CheckpointError(error.what());
+  }
+}
+
 /// CRC-64 over all weights in the order of the parameters: equal numbers mean equal models, bit for bit.
 template <class Model>
 std::string weights_checksum(const Model& model) {
