@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: MIT
 # Trains and evaluates every row of docs/results.md on MovieLens-1M and rewrites the tables.
 #   scripts/reproduce_results.sh [ROW ...]     default: all rows but those in pandas' order, which need pandas from PyPI
-#     rows: baselines meta-ml-1m meta-ml-1m-large rechub-0.1 rechub-0.9 meta-ml-1m-pandas meta-ml-1m-large-pandas
+#     rows: baselines meta-ml-1m meta-ml-1m-large ml-1m rechub-0.1 rechub-0.9
+#           meta-ml-1m-pandas meta-ml-1m-large-pandas ml-1m-pandas
 # Needs the program hstu (scripts/demo.sh builds it).  Runs go to runs/results; three hours on two cores.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 hstu=build/bin/hstu runs=runs/results out=docs/results
 rows=("$@")
-((${#rows[@]})) || rows=(baselines meta-ml-1m meta-ml-1m-large rechub-0.1 rechub-0.9)
+((${#rows[@]})) || rows=(baselines meta-ml-1m meta-ml-1m-large ml-1m rechub-0.1 rechub-0.9)
 [[ -x $hstu ]] || { echo "reproduce_results.sh: no $hstu: build it first (cmake --build build --target hstu_cli)" >&2; exit 1; }
 mkdir -p "$runs" "$out"
 ratings=$(scripts/fetch_movielens.sh ml-1m)
@@ -54,6 +55,12 @@ for row in "${rows[@]}"; do
     meta-ml-1m-large)
       train meta-ml-1m-large-file file meta-ml-1m-large 101 3
       train meta-ml-1m-large-random random meta-ml-1m-large 101 3 ;;
+    ml-1m)
+      train ml-1m-file file ml-1m 25 3
+      train ml-1m-random random ml-1m 25 3 ;;
+    ml-1m-pandas)
+      prepare_pandas
+      train ml-1m-pandas pandas ml-1m 25 3 ;;
     meta-ml-1m-pandas | meta-ml-1m-large-pandas)
       prepare_pandas
       train "$row" pandas "${row%-pandas}" 101 3 ;;

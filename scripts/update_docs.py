@@ -18,11 +18,13 @@ METRICS = ["hr@10", "ndcg@10", "hr@50", "ndcg@50", "hr@200", "ndcg@200", "mrr"]
 ROWS = [("popularity-file", "most popular items", "file"), ("markov-file", "last item → next item (Markov)", "file"),
         ("rechub-0.1-file", "`rechub-0.1`", "file"), ("rechub-0.9-file", "`rechub-0.9`", "file"),
         ("meta-ml-1m-file", "`meta-ml-1m`", "file"), ("meta-ml-1m-large-file", "`meta-ml-1m-large`", "file"),
+        ("ml-1m-file", "`ml-1m`", "file"),
         ("popularity-random", "most popular items", "random"),
         ("markov-random", "last item → next item (Markov)", "random"), ("meta-ml-1m-random", "`meta-ml-1m`", "random"),
-        ("meta-ml-1m-large-random", "`meta-ml-1m-large`", "random"),
+        ("meta-ml-1m-large-random", "`meta-ml-1m-large`", "random"), ("ml-1m-random", "`ml-1m`", "random"),
         ("meta-ml-1m-pandas", "`meta-ml-1m`", "pandas quicksort"),
-        ("meta-ml-1m-large-pandas", "`meta-ml-1m-large`", "pandas quicksort")]
+        ("meta-ml-1m-large-pandas", "`meta-ml-1m-large`", "pandas quicksort"),
+        ("ml-1m-pandas", "`ml-1m`", "pandas quicksort")]
 # Published figures; "-" where the source gives none.
 PUBLISHED = [("HSTU, 101 epochs, Meta's README", "pandas quicksort", [".3097", ".1720", ".5754", "-", ".7716", "-", "-"]),
              ("HSTU-large, 101 epochs, Meta's README", "pandas quicksort",

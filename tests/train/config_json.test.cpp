@@ -172,14 +172,15 @@ TEST_CASE("presets: each is a valid configuration once the items are known", "[t
     CHECK_THROWS_MATCHES(validate(config), ConfigError, says("num_items"));
     config.model.num_items = 3707;
     CHECK_NOTHROW(validate(config));
-    CHECK(config.train.batch_size == 128);
-    CHECK(config.train.learning_rate == 1e-3);
+    const bool is_own = name == "ml-1m";
+    CHECK(config.train.batch_size == (is_own ? 64 : 128));
+    CHECK(config.train.learning_rate == (is_own ? 3e-3 : 1e-3));
     CHECK(config.train.beta2 == 0.98);
     CHECK(config.model.dropout == 0.2);
   }
   CHECK(make_preset("meta-ml-1m-large").model.num_layers == 8);
   CHECK(make_preset("meta-ml-1m-large").model.dqk == 25);
-  CHECK_THROWS_MATCHES(make_preset("meta"), ConfigError, says("meta-ml-1m-large, complete-journey"));
+  CHECK_THROWS_MATCHES(make_preset("meta"), ConfigError, says("meta-ml-1m-large, ml-1m, complete-journey"));
 }
 
 TEST_CASE("config: training options that contradict are refused by name", "[train][config_json][errors]") {
