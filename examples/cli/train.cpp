@@ -11,8 +11,6 @@ namespace hstu::cli {
 namespace train_detail {
 
 inline Options parse(Arguments arguments) {
-  std::string presets;
-  for (const std::string_view name : kPresetNames) presets += concat(presets.empty() ? "" : ", ", name);
   return {arguments,
           "--data DIR --preset NAME --out RUN [options]",
           "Trains a model and prints its metrics on the test split: the last event of each user, ranked among all\n"
@@ -22,7 +20,7 @@ inline Options parse(Arguments arguments) {
           "run saved, and the exit code 130 or 143.",
           with_compute_options({
            {"data", "DIR", "what hstu prepare wrote"},
-           {"preset", "NAME", presets},
+           {"preset", "NAME", preset_names()},
            {"config", "FILE", "JSON object of fields that replace the preset's (names as in RUN/config.json)"},
            {"set", "KEY=VALUE", "one such field; may be given many times", true},
            {"epochs", "N", "number of epochs"},

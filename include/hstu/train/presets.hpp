@@ -2,6 +2,7 @@
 // Named configurations.  num_items is filled in from the data.
 #pragma once
 #include <array>
+#include <string>
 #include <string_view>
 
 #include <hstu/train/train_config.hpp>
@@ -109,6 +110,13 @@ inline Config preset_complete_journey() {
 
 }  // namespace detail
 
+/// "rechub-0.1, rechub-0.9, …", for messages.
+inline std::string preset_names() {
+  std::string names;
+  for (const std::string_view name : kPresetNames) names += concat(names.empty() ? "" : ", ", name);
+  return names;
+}
+
 /// The configuration called `name`.  Throws ConfigError, listing the names, if there is none.
 inline Config make_preset(std::string_view name) {
   if (name == "rechub-0.1") return detail::preset_rechub_01();
@@ -124,8 +132,7 @@ inline Config make_preset(std::string_view name) {
   }
   if (name == "ml-1m") return detail::preset_ml_1m();
   if (name == "complete-journey") return detail::preset_complete_journey();
-  throw ConfigError(concat("preset: expected one of rechub-0.1, rechub-0.9, meta-ml-1m, meta-ml-1m-large, ",
-                           "ml-1m, complete-journey, got '", name, "'"));
+  throw ConfigError(concat("preset: expected one of ", preset_names(), ", got '", name, "'"));
 }
 
 }  // namespace hstu
