@@ -227,7 +227,7 @@ class PagedAttention {
     own_[i] = of.sees_itself ? std::exp(own_[i] - largest) : Scalar(0);
     sum_[i] = sum(sums) + own_[i];
   }
-  static Mask<Scalar> seen(const KeyRange& keys, std::int64_t j) {
+  HSTU_INLINE static Mask<Scalar> seen(const KeyRange& keys, std::int64_t j) {
     const Pack<Scalar> lanes = lane_numbers<Scalar>();
     return (lanes >= splat(static_cast<Scalar>(keys.first - j))) & (lanes < splat(static_cast<Scalar>(keys.last - j)));
   }
