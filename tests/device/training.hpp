@@ -71,9 +71,10 @@ inline Config with_items_of(Config config, const Sequences& data) {
   return config;
 }
 
-/// ‖got − expected‖ and ‖expected‖, each over √size.
+/// ‖got − expected‖ and ‖expected‖, each over √size, and the largest numbers of both.
 struct Distance {
   double error = 0.0, size = 0.0;
+  double largest_error = 0.0, largest = 0.0;
 
   Distance(const Tensor& got, const Tensor& expected) {
     REQUIRE(got.shape() == expected.shape());
@@ -81,15 +82,19 @@ struct Distance {
       const auto a = static_cast<double>(got.data<float>()[i]), b = static_cast<double>(expected.data<float>()[i]);
       error += (a - b) * (a - b);
       size += b * b;
+      largest_error = std::max(largest_error, std::abs(a - b));
+      largest = std::max(largest, std::abs(b));
     }
     error = std::sqrt(error / static_cast<double>(got.numel()));
     size = std::sqrt(size / static_cast<double>(got.numel()));
   }
 };
 
-/// What is allowed of the loss, of each gradient, and of the change of each parameter, relative to their sizes.
+/// What is allowed of the loss, of each gradient, and of the change of each parameter, relative to their sizes; and of
+/// every number of a gradient or parameter, relative to the largest.
 struct Tolerances {
   double loss, gradient, change;
+  double each = std::numeric_limits<double>::infinity();
 };
 
 inline std::vector<Tensor> changes(const ParameterList& parameters, const std::vector<Tensor>& initial) {
@@ -121,12 +126,15 @@ inline void compare_steps(const Config& config, Precision precision, const Toler
       CAPTURE(of_cpu[i].name);
       if (config.train.max_grad_norm == 0) {  // the CPU scales the gradients themselves
         const Distance of_gradient(gradients[i], grad(of_cpu[i].value));
-        CAPTURE(of_gradient.error, of_gradient.size);
+        CAPTURE(of_gradient.error, of_gradient.size, of_gradient.largest_error, of_gradient.largest);
         REQUIRE(of_gradient.error <= tolerances.gradient * of_gradient.size);
+        REQUIRE(of_gradient.largest_error <= tolerances.each * of_gradient.largest);
       }
       const Distance of_change(by_gpu[i], by_cpu[i]), of_parameter(of_gpu[i].value, of_cpu[i].value);
       CAPTURE(of_change.error, of_change.size, of_parameter.error, of_parameter.size);
+      CAPTURE(of_parameter.largest_error, of_parameter.largest);
       REQUIRE(of_change.error <= tolerances.change * of_change.size + 0x1p-22 * of_parameter.size);  // of float32
+      REQUIRE(of_parameter.largest_error <= tolerances.each * of_parameter.largest);
     }
   }
 }
