@@ -41,7 +41,7 @@ RankingSettings settings_of(int argc, char** argv) {
   RankingSettings settings = dlrm_hstu_settings();
   if (argc > 2) {
     constexpr std::uint64_t kMaxBytes = 1 << 20;
-    update_from_json(settings, parse_json<ConfigError>(read_file(argv[2], kMaxBytes), argv[2]), argv[2]);
+    update_from_json(settings, *parse_json<ConfigError>(read_file(argv[2], kMaxBytes), argv[2]), argv[2]);
   } else if (argc == 1) {
     settings.hstu.model.d_model = 16;
     settings.hstu.model.dqk = 8;

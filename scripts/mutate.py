@@ -28,7 +28,8 @@ AREAS = ("core", "autograd", "ops", "loss", "optim", "metrics", "io", "data")
 # Headers whose tests are named otherwise.
 TESTED_BY = {
     "core/check": ["core/shape"], "core/storage": ["core/tensor"], "core/dtype": ["core/tensor"],
-    "core/tile": ["core/gemm"], "core/eigen_map": ["core/tensor"], "core/random_fill": ["core/random", "nn/init"],
+    "core/tile": ["core/gemm"], "core/eigen_map": ["core/tensor", "ops/matmul"],
+    "core/random_fill": ["core/random", "nn/init"],
     "autograd/node": ["autograd/backward", "autograd/memory"], "ops/attention_pass": ["ops/hstu_attention"],
     "ops/bias_panels": ["ops/hstu_attention"], "ops/panel_lines": ["ops/hstu_attention"],
     "ops/reshape": ["ops/reshape", "ops/moving_shapes", "ops/embedding"],

@@ -86,7 +86,7 @@ inline nlohmann::json of_run(const Options& options, bool is_test) {
                      {.max_history = run.config.train.max_history,
                       .keep_seen = keep_seen,
                       .mask_shown_only = options.has("mask-shown")}));
-  result.update(describe_run(run, last_state(folder)));
+  result.update(describe_run(run, *last_state(folder)));
   result["keep_seen"] = keep_seen;
   if (!is_test && !run.config.train.validate) {
     note("hstu evaluate: this run trained on the events of the split val (validate = false)\n");

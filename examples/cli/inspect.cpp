@@ -74,7 +74,8 @@ inline std::string short_text(const nlohmann::json& value) {
 }
 
 inline std::string inspect_json(const fs::path& path, const std::string& bytes) {
-  const nlohmann::json json = parse_json(bytes, path.string());
+  const JsonTree tree = parse_json(bytes, path.string());
+  const nlohmann::json& json = *tree;
   if (!json.is_object()) return concat("JSON, ", short_text(json), "\n");
   Sheet sheet;
   for (const auto& [key, value] : json.items()) {
@@ -91,7 +92,8 @@ inline std::string inspect_lines(const fs::path& path, const std::string& bytes)
   for (std::string_view rest = bytes; !rest.empty();) {
     const std::string_view line = rest.substr(0, rest.find('\n'));
     rest.remove_prefix(std::min(line.size() + 1, rest.size()));
-    const nlohmann::json json = parse_json(line, path.string(), ++lines);
+    const JsonTree tree = parse_json(line, path.string(), ++lines);
+    const nlohmann::json& json = *tree;
     if (!json.is_object()) continue;
     for (const auto& [key, value] : json.items()) {
       if (!value.is_number()) continue;

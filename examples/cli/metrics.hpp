@@ -33,7 +33,7 @@ inline Run open_run(const std::filesystem::path& folder) {
 }
 
 /// The state of the run's last checkpoint.
-inline nlohmann::json last_state(const std::filesystem::path& folder) {
+inline JsonTree last_state(const std::filesystem::path& folder) {
   return load_checkpoint(folder / "last", CheckpointPart::model).state;
 }
 

@@ -42,10 +42,12 @@ class Service {
     check_keys(line, "request", {"user", "events", "at", "k", "exclude", "only", "keep_seen", "id"});
     const auto user = required<std::string>(line, "user", "request");
     ServerRequest request;
-    for (const auto& event : optional_value<std::vector<nlohmann::json>>(line, "events", "request", {})) {
-      check_keys(event, "event", {"item", "timestamp_s"});
-      request.items.push_back(item_of(required<std::string>(event, "item", "event")));
-      request.times_s.push_back(required<std::int64_t>(event, "timestamp_s", "event"));
+    if (line.contains("events")) {
+      for (const nlohmann::json& event : json_elements(line.at("events"), "request: events")) {
+        check_keys(event, "event", {"item", "timestamp_s"});
+        request.items.push_back(item_of(required<std::string>(event, "item", "event")));
+        request.times_s.push_back(required<std::int64_t>(event, "timestamp_s", "event"));
+      }
     }
     if (line.contains("at")) request.query_time_s = required<std::int64_t>(line, "at", "request");
     request.count = optional_value<std::int64_t>(line, "k", "request", 10);
@@ -96,9 +98,9 @@ inline nlohmann::json answer_line(Service& service, const std::optional<std::str
   nlohmann::json answer;
   try {
     check<DataError>(line.has_value(), "expected at most ", StdinLines::kMaxLine, " bytes");
-    const nlohmann::json request = parse_json(*line, "request");
-    if (request.is_object() && request.contains("id")) id = request["id"];
-    answer = service.answer(request);
+    const JsonTree request = parse_json(*line, "request");
+    if (request->is_object() && request->contains("id")) id = request->at("id");
+    answer = service.answer(*request);
   } catch (const std::exception& error) {  // whatever it was, the next line may be answered
     is_refused = true;
     answer = {{"error", error.what()}, {"line", number}};

@@ -89,7 +89,7 @@ int train(Arguments arguments) {
   nlohmann::json metrics = metrics_json(
       evaluate_there(options, run.model, run.sequences, split.test,
                      {.max_history = run.config.train.max_history, .keep_seen = run.config.train.keep_seen}));
-  metrics.update(describe_run(run, last_state(out)));
+  metrics.update(describe_run(run, *last_state(out)));
   metrics["split"] = "test";
   metrics["keep_seen"] = run.config.train.keep_seen;
   metrics["preset"] = options.has("preset") ? nlohmann::json(options.required_text("preset")) : nlohmann::json();

@@ -35,7 +35,7 @@ void with_config_file(const Options& options, const Use& use) {
   constexpr std::uint64_t kMaxBytes = 1 << 20;
   const std::string file = options.required_text("config");
   try {
-    use(parse_json<ConfigError>(read_file(file, kMaxBytes), file), file);
+    use(*parse_json<ConfigError>(read_file(file, kMaxBytes), file), file);
   } catch (const IoError& error) {
     throw UsageError(concat("--config: ", error.what()));
   }

@@ -19,13 +19,13 @@ Checkpoint make(int step) {
   Checkpoint checkpoint;
   checkpoint.weights.tensors["w"] = Tensor::full({3000}, step);
   checkpoint.optimizer.tensors["m"] = Tensor::full({6000}, -step);
-  checkpoint.state = {{"step", step}};
+  *checkpoint.state = {{"step", step}};
   return checkpoint;
 }
 
 int load(const char* run) {
   const Checkpoint found = load_checkpoint(run);
-  const int step = required<int>(found.state, "step", "state");
+  const int step = required<int>(*found.state, "step", "state");
   const Checkpoint whole = make(step);
   if (serialize_safetensors(found.weights) != serialize_safetensors(whole.weights) ||
       serialize_safetensors(found.optimizer) != serialize_safetensors(whole.optimizer)) {

@@ -44,18 +44,18 @@ inline void safetensors(std::string_view bytes) {
 /// The state of a checkpoint, and every other JSON text.
 inline void state_json(std::string_view bytes) {
   may_refuse<CheckpointError>("f", [&] {
-    const nlohmann::json state = parse_json<CheckpointError>(bytes, "f");
-    require(parse_json<CheckpointError>(state.dump(), "f") == state, "written and read again, it differs");
-    (void)required<std::int64_t, CheckpointError>(state, "step", "f");
-    (void)required<double, CheckpointError>(state, "loss_sum", "f");
-    (void)required<std::vector<std::string>, CheckpointError>(state, "names", "f");
+    const JsonTree state = parse_json<CheckpointError>(bytes, "f");
+    require(*parse_json<CheckpointError>(state->dump(), "f") == *state, "written and read again, it differs");
+    (void)required<std::int64_t, CheckpointError>(*state, "step", "f");
+    (void)required<double, CheckpointError>(*state, "loss_sum", "f");
+    (void)required<std::vector<std::string>, CheckpointError>(*state, "names", "f");
   });
 }
 
 inline void config(std::string_view bytes) {
   may_refuse<ConfigError>("", [&] {
     Config changed;
-    update_from_json(changed, parse_json<ConfigError>(bytes, "f"), "f");
+    update_from_json(changed, *parse_json<ConfigError>(bytes, "f"), "f");
     Config again;
     update_from_json(again, to_json(changed), "again");
     require(to_json(again) == to_json(changed), "written and read again, it differs");
@@ -69,7 +69,7 @@ inline void config(std::string_view bytes) {
 
 /// data.json of prepared data.
 inline void prepared(std::string_view bytes) {
-  may_refuse<DataError>("f", [&] { (void)detail::read_description(parse_json(bytes, "f"), "f"); });
+  may_refuse<DataError>("f", [&] { (void)detail::read_description(*parse_json(bytes, "f"), "f"); });
 }
 
 /// A file in memory with `bytes`; one for all calls.

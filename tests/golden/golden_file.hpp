@@ -27,7 +27,7 @@ class GoldenFile {
       : origin_(path.filename().string()), dtype_(dtype), file_(load_safetensors(path)) {
     const auto found = file_.metadata.find("config");
     check<CheckpointError>(found != file_.metadata.end(), origin_, ": no __metadata__.config");
-    config_ = parse_json<CheckpointError>(found->second, origin_);
+    config_ = *parse_json<CheckpointError>(found->second, origin_);
   }
 
   DType dtype() const { return dtype_; }

@@ -58,7 +58,7 @@ TEST_CASE("locale: numbers keep their point, in and out", "[train][locale][prope
       folder.write("r.csv", "userId,movieId,rating,timestamp\nu,i,3.5,978300760\nu,j,1e-1,1.0e3\n");
   CHECK(read_ratings(ratings).rating == std::vector<float>{3.5F, 0.1F});
   CHECK_THROWS_AS(read_ratings(folder.write("c.dat", "u::i::3,5::978300760\n")), DataError);
-  CHECK(parse_json("[1234.5, 1e-3, 0.1]", "f").dump() == "[1234.5,0.001,0.1]");
+  CHECK(parse_json("[1234.5, 1e-3, 0.1]", "f")->dump() == "[1234.5,0.001,0.1]");
   fit(folder.path("comma"), config, data);
   for (const char* name : {"config.json", "data/data.json", "data/sequences.safetensors"}) {
     INFO(name);

@@ -162,8 +162,8 @@ TEST_CASE("trainer: a step is one optimizer step on the mean loss of its whole b
     const Tensor loss = training_loss(model, model.scorer(), batch, trainer.config().train, negatives, context);
     Gradients gradients;
     backward(loss, gradients, 1.0 / static_cast<double>(count_losses(batch, config.train.loss)));
-    CHECK(trainer.checkpoint().state.at("loss_count") == count_losses(batch, config.train.loss));
-    const double trained_loss = trainer.checkpoint().state.at("loss_sum").get<double>();
+    CHECK(trainer.checkpoint().state->at("loss_count") == count_losses(batch, config.train.loss));
+    const double trained_loss = trainer.checkpoint().state->at("loss_sum").get<double>();
     CHECK(std::abs(trained_loss - loss.item()) < 1e-4 * loss.item());
     const TensorFile trained = trainer.weights();
     for (const NamedParameter& p : parameters) {

@@ -42,7 +42,7 @@ void require_same_run(const fs::path& run, const fs::path& expected) {
   for (const char* key : {"epoch", "batch", "step", "loss_sum", "loss_count", "best_epoch", "best_score",
                           "trained_predictions"}) {
     INFO(key);
-    REQUIRE(a.state.at(key) == b.state.at(key));
+    REQUIRE(a.state->at(key) == b.state->at(key));
   }
 }
 
@@ -265,7 +265,7 @@ TEST_CASE("fit: the time of a resumed epoch is that of all its steps", "[train][
   Config config = run_config("meta-ml-1m");
   config.train.epochs = 1;
   fit(folder.path("run"), config, data, stop_after(3, false));
-  const double before = load_checkpoint(folder.path("run/last")).state.at("seconds").get<double>();
+  const double before = load_checkpoint(folder.path("run/last")).state->at("seconds").get<double>();
   CHECK(before > 0.0);
   const FitResult result = fit(folder.path("run"), config, data, {.resume = true});
   CHECK(result.train_seconds > before);

@@ -51,7 +51,7 @@ class Threads {
 
 /// True if both would go on alike: weights, optimizer and all of the state but the time spent.
 inline bool is_same(const Checkpoint& a, const Checkpoint& b) {
-  nlohmann::json of_a = a.state, of_b = b.state;
+  nlohmann::json of_a = *a.state, of_b = *b.state;
   of_a.erase("seconds");
   of_b.erase("seconds");
   return ::is_same(a.weights, b.weights) && ::is_same(a.optimizer, b.optimizer) && of_a == of_b;

@@ -176,15 +176,15 @@ TEST_CASE("trainer: a state that contradicts itself is refused and changes nothi
       {"step", 4},   {"step", -1},    {"step", 3.5}, {"loss_count", -1}, {"loss_sum", "x"}, {"seconds", nullptr}};
   for (const auto& [key, value] : changes) {
     Checkpoint bad = source.checkpoint();
-    bad.state[key] = value;
+    (*bad.state)[key] = value;
     require_refused(config, data, bad, "state");
   }
   for (const char* key : {"epoch", "batch", "step", "loss_sum", "loss_count", "seconds"}) {
     Checkpoint bad = source.checkpoint();
-    bad.state.erase(key);
+    bad.state->erase(key);
     require_refused(config, data, bad, concat("state: expected the key '", key, "'"));
   }
   Checkpoint bad = source.checkpoint();
-  bad.state = nlohmann::json::array();
+  *bad.state = nlohmann::json::array();
   require_refused(config, data, bad, "expected an object");
 }

@@ -71,7 +71,7 @@ inline Sequences read_description(const nlohmann::json& json, const std::string&
   check<DataError>(version == kPreparedVersion, origin, ": expected version ", kPreparedVersion, ", got ", version);
   Sequences sequences;
   sequences.source = required<std::string>(json, "source", origin);
-  const auto ties = required<nlohmann::json>(json, "ties", origin);
+  const nlohmann::json& ties = required_value(json, "ties", origin);
   try {
     sequences.ties = parse_tie_rule(required<std::string>(ties, "rule", origin));
     const auto names = required<std::vector<std::string>>(json, "items", origin);
@@ -81,10 +81,10 @@ inline Sequences read_description(const nlohmann::json& json, const std::string&
     throw DataError(what.starts_with(origin) ? std::string(what) : concat(origin, ": ", what));
   }
   sequences.tie_seed = required<std::uint64_t>(ties, "seed", origin);
-  const auto filters = required<nlohmann::json>(json, "filters", origin);
+  const nlohmann::json& filters = required_value(json, "filters", origin);
   sequences.filters.min_user_count = required<std::int64_t>(filters, "min_user_count", origin);
   sequences.filters.min_item_count = required<std::int64_t>(filters, "min_item_count", origin);
-  if (!required<nlohmann::json>(filters, "min_rating", origin).is_null()) {
+  if (!required_value(filters, "min_rating", origin).is_null()) {
     sequences.filters.min_rating = required<float>(filters, "min_rating", origin);
   }
   sequences.users = required<std::vector<std::string>>(json, "users", origin);
@@ -148,7 +148,8 @@ inline void save_sequences(const std::filesystem::path& folder, const Sequences&
 inline Sequences load_sequences(const std::filesystem::path& folder) {
   const std::string description = detail::description_path(folder).string();
   const std::string columns = detail::columns_path(folder).string();
-  const nlohmann::json json = parse_json(read_file(description, kMaxTensorFileBytes), description);
+  const JsonTree tree = parse_json(read_file(description, kMaxTensorFileBytes), description);
+  const nlohmann::json& json = *tree;
   Sequences sequences = detail::read_description(json, description);
 
   const std::string bytes = read_file(columns, kMaxTensorFileBytes);
@@ -174,7 +175,7 @@ inline Sequences load_sequences(const std::filesystem::path& folder) {
   sequences.ratings = detail::read_column<float>(file, "ratings", columns);
   sequences.timestamps_s = detail::read_column<std::int64_t>(file, "timestamps_s", columns);
   check_sequences(sequences, columns);
-  detail::check_counts(sequences, required<nlohmann::json>(json, "counts", description), description);
+  detail::check_counts(sequences, required_value(json, "counts", description), description);
   return sequences;
 }
 

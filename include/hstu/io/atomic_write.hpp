@@ -95,15 +95,14 @@ inline void atomic_write(const std::filesystem::path& path, std::string_view tex
 
 /// Removes the temporary files that killed processes left in `folder`; those of a living process stay.
 inline void remove_stale_temporaries(const std::filesystem::path& folder) {
-  std::error_code ignored;  // leftovers cost space only: failing to remove one is no reason to stop
-  for (std::filesystem::directory_iterator entry(folder, ignored), end; entry != end; entry.increment(ignored)) {
-    const std::string name = entry->path().filename().string();
-    if (!name.starts_with(detail::kTemporaryPrefix) || !name.ends_with(detail::kTemporarySuffix)) continue;
+  detail::for_each_name(folder, [&](std::string_view name) {
+    if (!name.starts_with(detail::kTemporaryPrefix) || !name.ends_with(detail::kTemporarySuffix)) return;
     pid_t owner = 0;
     std::from_chars(name.data() + detail::kTemporaryPrefix.size(), name.data() + name.size(), owner);
     const bool is_stale = owner > 0 && ::kill(owner, 0) != 0 && errno == ESRCH;
-    if (is_stale) std::filesystem::remove(entry->path(), ignored);
-  }
+    std::error_code ignored;  // leftovers cost space only: failing to remove one is no reason to stop
+    if (is_stale) std::filesystem::remove(folder / name, ignored);
+  });
 }
 
 }  // namespace hstu

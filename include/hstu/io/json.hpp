@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <hstu/io/json_events.hpp>
+#include <hstu/io/json_tree.hpp>
 
 namespace hstu {
 
@@ -17,7 +18,7 @@ namespace detail {
 /// Builds a value; unlike nlohmann's own builder it refuses a repeated key and bounds the depth.
 class JsonBuilder final : public JsonEvents {
  public:
-  nlohmann::json result;
+  JsonTree result;
 
   bool null() override { return place(nullptr); }
   bool boolean(bool value) override { return place(value); }
@@ -38,7 +39,7 @@ class JsonBuilder final : public JsonEvents {
 
  private:
   nlohmann::json* put(nlohmann::json value) {
-    if (open_.empty()) return &(result = std::move(value));
+    if (open_.empty()) return &(*result = std::move(value));
     if (open_.back()->is_object()) return &(*slot_ = std::move(value));
     auto& elements = open_.back()->get_ref<nlohmann::json::array_t&>();
     elements.push_back(std::move(value));
@@ -79,22 +80,27 @@ struct IsVector<std::vector<T>> : std::true_type {};
 /// One JSON value.  Refused: repeated keys, more than 64 nested brackets, bytes that are not UTF-8, numbers beyond
 /// double, anything after the value.  Throws `Kind` "origin:line:column: reason".
 template <class Kind = DataError>
-nlohmann::json parse_json(std::string_view text, std::string_view origin, std::size_t first_line = 1) {
+JsonTree parse_json(std::string_view text, std::string_view origin, std::size_t first_line = 1) {
   detail::JsonBuilder builder;
   read_json<Kind>(text, origin, builder, first_line);
   return std::move(builder.result);
 }
 
-/// `value` as bool, integer (in range, no fraction), floating point (any number), string, vector of these, or json.
+/// The elements of an array.  Throws `Kind` "where: expected an array, got ...".
+template <class Kind = DataError>
+const nlohmann::json::array_t& json_elements(const nlohmann::json& value, std::string_view where) {
+  check<Kind>(value.is_array(), where, ": expected an array, got ", detail::shown(value));
+  return value.get_ref<const nlohmann::json::array_t&>();
+}
+
+/// `value` as bool, integer (in range, no fraction), floating point (any number), string, or vector of these.
 /// Throws `Kind` "where: expected ..., got ...".
 template <class T, class Kind = DataError>
 T json_to(const nlohmann::json& value, std::string_view where) {
   const auto expect = [&](bool holds, const auto&... expected) {
     if (!holds) throw Kind(concat(where, ": expected ", expected..., ", got ", detail::shown(value)));
   };
-  if constexpr (std::same_as<T, nlohmann::json>) {
-    return value;
-  } else if constexpr (std::same_as<T, bool>) {
+  if constexpr (std::same_as<T, bool>) {
     expect(value.is_boolean(), "true or false");
     return value.get<bool>();
   } else if constexpr (std::same_as<T, std::string>) {
@@ -111,10 +117,9 @@ T json_to(const nlohmann::json& value, std::string_view where) {
     expect(value.is_number(), "a number");
     return static_cast<T>(value.get<double>());
   } else {
-    static_assert(detail::IsVector<T>::value, "bool, integer, floating point, string, vector of these, or json");
-    expect(value.is_array(), "an array");
+    static_assert(detail::IsVector<T>::value, "bool, integer, floating point, string, or vector of these");
     T result;
-    for (const nlohmann::json& element : value) {
+    for (const nlohmann::json& element : json_elements<Kind>(value, where)) {
       result.push_back(json_to<typename T::value_type, Kind>(element, concat(where, "[", result.size(), "]")));
     }
     return result;
@@ -122,13 +127,19 @@ T json_to(const nlohmann::json& value, std::string_view where) {
 }
 
 /// The value under `key` of `object`, which must be there.  Throws `Kind` naming origin, key, expected and found.
-template <class T, class Kind = DataError>
-T required(const nlohmann::json& object, const std::string& key, std::string_view origin) {
+template <class Kind = DataError>
+const nlohmann::json& required_value(const nlohmann::json& object, const std::string& key, std::string_view origin) {
   check<Kind>(object.is_object(), origin, ": expected an object with the key ", detail::in_quotes(key), ", got ",
               detail::shown(object));
   const auto entry = object.find(key);
   check<Kind>(entry != object.end(), origin, ": expected the key ", detail::in_quotes(key), ", found none");
-  return json_to<T, Kind>(*entry, concat(origin, ": ", key));
+  return *entry;
+}
+
+/// The same as a `T`; see json_to().
+template <class T, class Kind = DataError>
+T required(const nlohmann::json& object, const std::string& key, std::string_view origin) {
+  return json_to<T, Kind>(required_value<Kind>(object, key, origin), concat(origin, ": ", key));
 }
 
 }  // namespace hstu

@@ -47,7 +47,7 @@ class JsonLines {
     for (std::string_view rest = text; rest.find('\n') != std::string_view::npos; ++number) {
       const std::string_view line = rest.substr(0, rest.find('\n') + 1);
       rest.remove_prefix(line.size());
-      if (keep(parse_json(line, path.string(), number))) kept += line;
+      if (keep(*parse_json(line, path.string(), number))) kept += line;
     }
     if (kept.size() != text.size()) atomic_write(path, kept);
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A file descriptor whose every failed call becomes an IoError "path: call: reason".
 #pragma once
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <system_error>
@@ -28,6 +30,15 @@ auto retry_interrupted(Call call) {
     const auto result = call();
     if (result >= 0 || errno != EINTR) return result;
   }
+}
+
+/// Calls use(name) for every entry of a folder, of none if it cannot be read.  std::filesystem's iterator would end the
+/// process where it gets no memory.
+template <class Use>
+void for_each_name(const std::filesystem::path& folder, const Use& use) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(folder.c_str()), [](DIR* open) { return ::closedir(open); });
+  if (entries == nullptr) return;
+  while (const dirent* entry = ::readdir(entries.get())) use(std::string_view(entry->d_name));
 }
 
 /// Owns one descriptor.  The destructor closes without a check: call `close()` where written data must be safe.

@@ -26,7 +26,7 @@ namespace hstu {
 struct Checkpoint {
   TensorFile weights;    ///< parameters by name; metadata as the caller likes, except keys that begin with "hstu."
   TensorFile optimizer;  ///< empty if only the model was loaded
-  nlohmann::json state;  ///< epoch, step, seed, best metric, ...; finite numbers only
+  JsonTree state;        ///< epoch, step, seed, best metric, ...; finite numbers only
 };
 
 enum class CheckpointPart { all, model };
@@ -100,11 +100,10 @@ inline TensorFile load_part(const std::filesystem::path& path) {
 /// of a save, and of one that was cut short.  Leftovers cost only space: no error is raised.
 inline void remove_leftovers(const std::filesystem::path& folder, const Checkpoint& current) {
   const std::string optimizer_name = detail::optimizer_file_name(detail::content_checksum(current.optimizer));
-  std::error_code ignored;
-  for (std::filesystem::directory_iterator entry(folder, ignored), end; entry != end; entry.increment(ignored)) {
-    const std::string name = entry->path().filename().string();
-    if (detail::is_optimizer_file_name(name) && name != optimizer_name) std::filesystem::remove(entry->path(), ignored);
-  }
+  detail::for_each_name(folder, [&](std::string_view name) {
+    std::error_code ignored;
+    if (detail::is_optimizer_file_name(name) && name != optimizer_name) std::filesystem::remove(folder / name, ignored);
+  });
   remove_stale_temporaries(folder);
 }
 
@@ -118,8 +117,8 @@ inline void save_checkpoint(const std::filesystem::path& folder, const Checkpoin
     check<CheckpointError>(!key.starts_with(detail::kReservedPrefix), origin, ": metadata key ", detail::in_quotes(key),
                            " is taken: keys that begin with '", detail::kReservedPrefix, "' are the checkpoint's own");
   }
-  const std::string state = checkpoint.state.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  check<CheckpointError>(parse_json<CheckpointError>(state, origin + ": state") == checkpoint.state, origin,
+  const std::string state = checkpoint.state->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  check<CheckpointError>(*parse_json<CheckpointError>(state, origin + ": state") == *checkpoint.state, origin,
                          ": state: expected finite numbers and UTF-8 text only");
   const std::string optimizer_checksum = detail::content_checksum(checkpoint.optimizer);
   model.metadata[detail::kStateKey] = state;

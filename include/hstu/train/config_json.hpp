@@ -186,7 +186,7 @@ inline void set_field(Config& config, const std::string& assignment) {
   const std::string key = assignment.substr(0, equals), text = assignment.substr(equals + 1);
   nlohmann::json value;
   try {
-    value = parse_json<ConfigError>(text, "set " + key);
+    value = *parse_json<ConfigError>(text, "set " + key);
   } catch (const ConfigError&) {
     value = text;
   }

@@ -43,13 +43,13 @@ inline void check_order(const RankingData& data) {
 
 /// Throws ConfigError naming the first setting other than epochs and patience that differs.
 inline void check_same_ranking(const RankingSettings& now, const RankingSettings& before, const std::string& origin) {
-  nlohmann::json a = to_json(now), b = to_json(before);
+  JsonTree a(to_json(now)), b(to_json(before));
   for (const char* free : {"epochs", "patience", "validate"}) {
-    a["hstu"].erase(free);
-    b["hstu"].erase(free);
+    a->at("hstu").erase(free);
+    b->at("hstu").erase(free);
   }
-  for (const auto& [name, value] : a.items()) {
-    check<ConfigError>(b.at(name) == value, origin, ": ", name, " was ", b.at(name).dump(), ", now it is ",
+  for (const auto& [name, value] : a->items()) {
+    check<ConfigError>(b->at(name) == value, origin, ": ", name, " was ", b->at(name).dump(), ", now it is ",
                        value.dump());
   }
 }
@@ -106,8 +106,8 @@ inline BestEpoch resume_ranking(const std::filesystem::path& run, RankingTrainer
   if (!has_checkpoint(run / "last")) return {};
   const Checkpoint saved = load_checkpoint(run / "last");
   trainer.restore(saved);
-  const BestEpoch best{required<std::int64_t, CheckpointError>(saved.state, "best_epoch", "state"),
-                       required<double, CheckpointError>(saved.state, "least_error", "state")};
+  const BestEpoch best{required<std::int64_t, CheckpointError>(*saved.state, "best_epoch", "state"),
+                       required<double, CheckpointError>(*saved.state, "least_error", "state")};
   remove_leftovers(run / "last", saved);  // a finished run is not saved again
   return best;
 }
@@ -123,7 +123,7 @@ inline nlohmann::json validate_ranking(const std::filesystem::path& run, const R
                       "; do the validation events have both labels?");
   if (error < best.error) {
     best = {epoch, error};
-    save_checkpoint(run / "best", {trainer.weights(), {}, {{"epoch", epoch}}});
+    save_checkpoint(run / "best", {trainer.weights(), {}, JsonTree(nlohmann::json::object({{"epoch", epoch}}))});
   }
   return {{"epoch", epoch}, {"validation_error", error}, {"validation", ranking_metrics(tasks, validated)},
           {"weights_crc64", weights_checksum(trainer.model())}};
@@ -171,8 +171,8 @@ inline RankingFitResult fit_ranking(const std::filesystem::path& run, const Rank
     if (options.on_epoch) options.on_epoch(line);
     log.sync();
     Checkpoint checkpoint = trainer.checkpoint();
-    checkpoint.state["best_epoch"] = best.epoch;
-    checkpoint.state["least_error"] = best.error;
+    (*checkpoint.state)["best_epoch"] = best.epoch;
+    (*checkpoint.state)["least_error"] = best.error;
     save_checkpoint(run / "last", checkpoint);
     if (options.should_stop && options.should_stop()) break;
   }
@@ -198,7 +198,7 @@ inline RankingRun load_ranking_run(const std::filesystem::path& run) {
     const auto config = saved.weights.metadata.find("config");
     check<ConfigError>(config != saved.weights.metadata.end(), folder, ": expected the metadata 'config', found none");
     RankingSettings trained;
-    update_from_json(trained, parse_json<ConfigError>(config->second, folder), folder);
+    update_from_json(trained, *parse_json<ConfigError>(config->second, folder), folder);
     detail::check_same_ranking(settings, trained, folder);
     const std::int64_t items = data.sequences->vocabulary.size();
     check<ConfigError>(items == settings.hstu.model.num_items, "the data has ", items,
@@ -209,7 +209,7 @@ inline RankingRun load_ranking_run(const std::filesystem::path& run) {
   RankingModel model(settings.hstu.model, settings.ranking, data, data.labels, settings.hstu.train.seed);
   load_weights(model.parameters(), saved.weights);
   return {settings, std::move(data), std::move(model),
-          required<std::int64_t, CheckpointError>(saved.state, "epoch", folder)};
+          required<std::int64_t, CheckpointError>(*saved.state, "epoch", folder)};
 }
 
 }  // namespace hstu

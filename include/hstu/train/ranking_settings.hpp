@@ -146,7 +146,7 @@ inline void update_from_json(RankingSettings& settings, const nlohmann::json& ob
       ranking.user_features = detail::features_from_json(value, where);
     } else if (key == "tasks") {
       ranking.tasks.clear();
-      for (const auto& task : json_to<std::vector<nlohmann::json>, ConfigError>(value, where)) {
+      for (const nlohmann::json& task : json_elements<ConfigError>(value, where)) {
         ranking.tasks.push_back(detail::task_from_json(task, where));
       }
     } else if (key == "head_width" || key == "held_out") {

@@ -54,7 +54,7 @@ class RankingTrainer {
 
   /// Everything needed to go on after the last epoch.
   Checkpoint checkpoint() const {
-    Checkpoint saved{weights(), {}, {{"epoch", epoch_}}};
+    Checkpoint saved{weights(), {}, JsonTree(nlohmann::json::object({{"epoch", epoch_}}))};
     saved.optimizer.tensors = optimizer_->state();
     return saved;
   }
@@ -67,7 +67,7 @@ class RankingTrainer {
   }
   /// Goes back to a checkpoint of the same settings.  Throws CheckpointError if it does not fit.
   void restore(const Checkpoint& saved) {
-    const auto epoch = required<std::int64_t, CheckpointError>(saved.state, "epoch", "state");
+    const auto epoch = required<std::int64_t, CheckpointError>(*saved.state, "epoch", "state");
     check<CheckpointError>(epoch >= 0 && epoch < (std::int64_t{1} << 31), "state: epoch ", epoch);
     load_weights(parameters_, saved.weights);
     optimizer_->load_state(saved.optimizer.tensors);

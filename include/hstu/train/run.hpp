@@ -46,10 +46,10 @@ namespace detail {
 
 /// Throws ConfigError naming the first field other than epochs, patience and test_every that differs.
 inline void check_same_run(const Config& now, const Config& before, const std::string& origin) {
-  const nlohmann::json a = to_json(now), b = to_json(before);
-  for (const auto& [name, value] : a.items()) {
+  const JsonTree a(to_json(now)), b(to_json(before));
+  for (const auto& [name, value] : a->items()) {
     if (name == "epochs" || name == "patience" || name == "test_every") continue;
-    check<ConfigError>(b.at(name) == value, origin, ": ", name, " was ", b.at(name).dump(), ", now it is ",
+    check<ConfigError>(b->at(name) == value, origin, ": ", name, " was ", b->at(name).dump(), ", now it is ",
                        value.dump());
   }
 }
@@ -59,7 +59,7 @@ inline void check_config_of(const TensorFile& weights, const Config& config, con
   const auto entry = weights.metadata.find("config");
   check<ConfigError>(entry != weights.metadata.end(), origin, ": expected the metadata 'config', found none");
   Config saved;
-  update_from_json(saved, parse_json<ConfigError>(entry->second, origin), origin);
+  update_from_json(saved, *parse_json<ConfigError>(entry->second, origin), origin);
   check_same_run(config, saved, origin);
 }
 
@@ -133,7 +133,7 @@ inline FitResult fit(const std::filesystem::path& run, const Config& config,
     if (has_checkpoint(last)) {
       const Checkpoint saved = load_checkpoint(last);
       trainer.restore(saved);
-      fit_state = detail::FitState::from(saved.state);
+      fit_state = detail::FitState::from(*saved.state);
       remove_leftovers(last, saved);  // a finished run is not saved again
     }
   } else {
@@ -149,7 +149,7 @@ inline FitResult fit(const std::filesystem::path& run, const Config& config,
   const auto save = [&] {
     log.sync();
     Checkpoint checkpoint = trainer.checkpoint();
-    fit_state.add_to(checkpoint.state);
+    fit_state.add_to(*checkpoint.state);
     save_checkpoint(last, checkpoint);
   };
   const auto result = [&](bool is_complete) {
@@ -190,7 +190,7 @@ inline FitResult fit(const std::filesystem::path& run, const Config& config,
         if (fit_state.best_epoch == 0 || score > fit_state.best_score) {
           fit_state.best_epoch = epoch.epoch;
           fit_state.best_score = score;
-          save_checkpoint(best, {trainer.weights(), {}, {{"epoch", epoch.epoch}}});
+          save_checkpoint(best, {trainer.weights(), {}, JsonTree(nlohmann::json::object({{"epoch", epoch.epoch}}))});
         }
       }
       if (train.test_every > 0 && epoch.epoch % train.test_every == 0) {
@@ -228,7 +228,7 @@ inline Run load_run(const std::filesystem::path& run) {
     throw CheckpointError(concat(run.string(), ": ", error.what()));
   }
   Run loaded{config, std::move(sequences), HstuModel(config.model, config.train.seed),
-             required<std::int64_t, CheckpointError>(saved.state, "epoch", folder.string())};
+             required<std::int64_t, CheckpointError>(*saved.state, "epoch", folder.string())};
   load_weights(loaded.model.parameters(), saved.weights);
   return loaded;
 }

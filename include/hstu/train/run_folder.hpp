@@ -20,7 +20,7 @@ auto load_settings(const std::filesystem::path& run, Read read) {
   constexpr std::uint64_t kMaxBytes = 1 << 20;
   const std::string origin = config_path(run).string();
   try {
-    return read(parse_json<ConfigError>(read_file(origin, kMaxBytes), origin), origin);
+    return read(*parse_json<ConfigError>(read_file(origin, kMaxBytes), origin), origin);
   } catch (const ConfigError& error) {
     throw CheckpointError(error.what());
   }

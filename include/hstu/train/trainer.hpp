@@ -88,8 +88,13 @@ class Trainer {
     Checkpoint saved;
     saved.weights = weights();
     saved.optimizer.tensors = engine_->optimizer_state();
-    saved.state = {{"epoch", epoch_}, {"batch", batch_}, {"step", step_}, {"loss_sum", loss_sum_},
-                   {"loss_count", loss_count_}, {"seconds", seconds_}};
+    nlohmann::json& state = *saved.state;
+    state["epoch"] = epoch_;
+    state["batch"] = batch_;
+    state["step"] = step_;
+    state["loss_sum"] = loss_sum_;
+    state["loss_count"] = loss_count_;
+    state["seconds"] = seconds_;
     return saved;
   }
   /// Copies of the parameters, with the configuration as metadata.
@@ -173,11 +178,11 @@ class Trainer {
 };
 
 inline void Trainer::restore(const Checkpoint& saved) {
-  const auto number = [&](const char* key) { return required<std::int64_t, CheckpointError>(saved.state, key, "state"); };
+  const auto number = [&](const char* key) { return required<std::int64_t, CheckpointError>(*saved.state, key, "state"); };
   const std::int64_t epoch = number("epoch"), batch = number("batch"), step = number("step");
   const std::int64_t loss_count = number("loss_count");
-  const auto loss_sum = required<double, CheckpointError>(saved.state, "loss_sum", "state");
-  const auto seconds = required<double, CheckpointError>(saved.state, "seconds", "state");
+  const auto loss_sum = required<double, CheckpointError>(*saved.state, "loss_sum", "state");
+  const auto seconds = required<double, CheckpointError>(*saved.state, "seconds", "state");
   check<CheckpointError>(epoch >= 0 && epoch < (std::int64_t{1} << 31) && batch >= 0 && batch <= steps_per_epoch() &&
                              step == epoch * steps_per_epoch() + batch && loss_count >= 0,
                          "state: epoch ", epoch, ", batch ", batch, ", step ", step, " do not fit an epoch of ",
