@@ -2,6 +2,7 @@
 // read_ratings: the four formats, their recognition, and what is accepted.
 #include <hstu/data/read_ratings.hpp>
 
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -70,6 +71,15 @@ TEST_CASE("read_ratings: without a rating column every event counts one", "[data
   CHECK(inter.rating == std::vector<float>{1.0F});
   CHECK(inter.timestamp_s == std::vector<std::int64_t>{7});
   CHECK(read("f", "user_id,item_id,timestamp\nu,i,7\n").rating == std::vector<float>{1.0F});
+}
+
+TEST_CASE("read_ratings: ratings are accepted up to the largest float", "[data][read_ratings][property]") {
+  const auto rating_of = [](const std::string& text) {
+    return read("f", "user_id,item_id,rating,timestamp\nu,i," + text + ",7\n").rating.at(0);
+  };
+  CHECK(rating_of("3.4028234663852886e38") == std::numeric_limits<float>::max());
+  CHECK(rating_of("-3.4028234663852886e38") == std::numeric_limits<float>::lowest());
+  CHECK_THROWS_MATCHES(rating_of("3.4028234663852889e38"), DataError, MessageMatches(ContainsSubstring("rating")));
 }
 
 TEST_CASE("read_ratings: CRLF, byte order mark and a missing final newline are accepted",

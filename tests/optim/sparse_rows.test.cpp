@@ -5,6 +5,9 @@
 #include <hstu/ops/reduce.hpp>
 #include <hstu/optim/sparse_rows.hpp>
 
+#include <algorithm>
+#include <functional>
+
 #include "../check_op.hpp"
 
 using namespace hstu;
@@ -19,6 +22,14 @@ std::vector<std::int64_t> touched(std::uint64_t t) {
   std::vector<std::int64_t> ids;
   for (std::uint64_t i = 0; i < 400; ++i) ids.push_back(RandomStream{.seed = t}.below(i, kRows / 2));
   return ids;
+}
+
+using State = std::map<std::string, Tensor>;
+std::vector<double> values_of(const Tensor& x) { return x.to(DType::float64).to_vector<double>(); }
+bool is_same(const State& a, const State& b) {
+  return std::ranges::equal(a, b, [](const auto& x, const auto& y) {
+    return x.first == y.first && values_of(x.second) == values_of(y.second);
+  });
 }
 
 struct Adagrad {
@@ -109,6 +120,37 @@ TEST_CASE("sparse rows: same bits for any number of threads", "[optim][sparse][p
     return table.to_vector<double>();
   };
   CHECK(run(1) == run(4));
+}
+
+TEST_CASE("sparse rows: a state goes on with the same bits; one that does not fit is refused and changes nothing",
+          "[optim][sparse][errors]") {
+  const StepRows rows(touched(1));
+  const Tensor gradient = random_input({rows.size(), kWidth}, 1);
+  Tensor table = random_input({kRows, kWidth}), copy = random_input({kRows, kWidth});
+  SparseAdam optimizer(table), other(copy);
+  optimizer.step(rows, gradient, 0.1);
+  const State good = optimizer.state();
+  copy.copy_from(table);
+  const State untouched = other.state();
+  const auto refused = [&](const std::string& part, const std::function<void(State&, const std::string&)>& damage) {
+    State state = good;
+    damage(state, good.begin()->first);
+    CHECK_THROWS_MATCHES(other.load_state(state), CheckpointError, says(part));
+    CHECK(is_same(other.state(), untouched));
+  };
+  refused("entries, got", [](State& s, const std::string& name) { s.erase(name); });
+  refused("entries, got", [](State& s, const std::string& name) { s["more"] = s[name]; });
+  refused("no entry", [](State& s, const std::string& name) {
+    s["another"] = s[name];
+    s.erase(name);
+  });
+  refused("must be float64", [](State& s, const std::string& name) { s[name] = Tensor::zeros({2}, DType::float64); });
+  refused("got float32", [](State& s, const std::string& name) { s[name] = Tensor::zeros(s[name].shape()); });
+
+  other.load_state(good);
+  optimizer.step(rows, gradient, 0.1);
+  other.step(rows, gradient, 0.1);
+  CHECK(copy.to_vector<double>() == table.to_vector<double>());
 }
 
 TEST_CASE("sparse rows: errors", "[optim][sparse][errors]") {
