@@ -31,7 +31,7 @@ TESTED_BY = {
     "core/tile": ["core/gemm"], "core/eigen_map": ["core/tensor", "ops/matmul"],
     "core/random_fill": ["core/random", "nn/init"],
     "autograd/node": ["autograd/backward", "autograd/memory"], "ops/attention_pass": ["ops/hstu_attention"],
-    "ops/bias_panels": ["ops/hstu_attention"], "ops/panel_lines": ["ops/hstu_attention"],
+    "ops/bias_panels": ["ops/hstu_attention", "ops/attention_mask"], "ops/panel_lines": ["ops/hstu_attention"],
     "ops/reshape": ["ops/reshape", "ops/moving_shapes", "ops/embedding"],
     "ops/columns": ["ops/columns", "ops/moving_shapes"], "ops/relative_bias": ["ops/hstu_attention"],
     "ops/operands": ["ops/elementwise", "ops/hstu_attention"], "ops/attention_operands": ["ops/hstu_attention"],
@@ -51,6 +51,7 @@ TESTED_BY = {
     "data/line_reader": ["data/line_reader", "data/read_ratings", "data/read_ratings_errors", "data/titles"],
     "data/read_ratings": ["data/read_ratings", "data/read_ratings_errors"],
     "data/batcher": ["data/batch"], "data/report": ["data/sequences"], "data/ratings": ["data/read_ratings", "data/filter"],
+    "data/sequences": ["data/sequences", "data/event_columns"],
 }
 SWAPS = [(" < ", " <= "), (" <= ", " < "), (" > ", " >= "), (" >= ", " > "), (" == ", " != "), (" != ", " == "),
          (" + ", " - "), (" - ", " + "), (" * ", " / "), (" / ", " * "), (" && ", " || "), (" || ", " && "),
