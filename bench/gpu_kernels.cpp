@@ -35,6 +35,7 @@ void bench_all(Runner& runner) {
     const RowsSize rows{is_once ? 256 : 16'777'216 / cols, cols};
     bench_norms(runner, rows);
     bench_elementwise(runner, rows);
+    bench_production(runner, rows);
     bench_embedding(runner, rows, is_once ? 100 : 3707);
   }
   bench_adam(runner, is_once ? 400'000 : 16'777'216);

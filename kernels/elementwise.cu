@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A·σ(U) gate, bias and activation after a product, dropout, and sums over rows.
+// A·σ(U) gate, rows scaled, bias and activation after a product, dropout, and sums over rows.
 #include <hstu/cuda/operands/elementwise.hpp>
 
 #include "device.cuh"
@@ -33,6 +33,27 @@ HSTU_KERNEL(kThreads) sigmoid_gate_backward(const __grid_constant__ SigmoidGateB
     o.da[row * o.cols + c] = dy * open;
     o.du[row * o.du_stride + c] = dy * o.a[row * o.cols + c] * (open * (1.0f - open));
   });
+}
+
+HSTU_KERNEL(kThreads) scale_rows_forward(const __grid_constant__ ScaleRowsForward o) {
+  for_own_rows(o.rows, o.cols, nullptr, [&](std::int64_t row, int c, float) {
+    o.y[row * o.cols + c] = o.x[row * o.cols + c] * o.scale[row * o.scale_stride];
+  });
+}
+
+HSTU_KERNEL(kThreads) scale_rows_backward(const __grid_constant__ ScaleRowsBackward o) {
+  const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * (kThreads / kWarpSize) + warp_id();
+  if (row >= o.rows) return;
+  const float scale = o.scale[row * o.scale_stride];
+  float sum = 0.0f;
+  for (int c = lane_id(); c < o.cols; c += kWarpSize) {
+    const std::int64_t i = row * o.cols + c;
+    const float dy = o.dy[i];
+    sum = fmaf(o.x[i], dy, sum);
+    o.dx[i] = dy * scale;
+  }
+  sum = warp_sum(sum);
+  if (lane_id() == 0) o.dscale[row] = sum;
 }
 
 HSTU_KERNEL(kThreads) bias_activation_forward(const __grid_constant__ BiasActivationForward o) {

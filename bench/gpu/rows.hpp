@@ -4,6 +4,7 @@
 #include <hstu/cuda/adam.hpp>
 #include <hstu/cuda/elementwise.hpp>
 #include <hstu/cuda/embedding.hpp>
+#include <hstu/cuda/gated_output.hpp>
 #include <hstu/cuda/l2_normalize.hpp>
 #include <hstu/cuda/layer_norm.hpp>
 
@@ -86,6 +87,30 @@ inline void bench_elementwise(Runner& runner, const RowsSize& s) {
   });
   runner.run({"sums over rows", s.name(), {{"sum_rows", s.bytes(1) + 4 * s.cols}}},
              [&] { cuda::sum_row_groups(device, a.data(), s.cols, 1, s.rows, s.cols, sums.data()); });
+}
+
+/// Group norm's affine map, gate and concatenation of Meta's production layer, and the scale of its attention.
+inline void bench_production(Runner& runner, const RowsSize& s) {
+  Device& device = runner.device();
+  const auto x = random_floats(device, s.count(), 1), normalized = random_floats(device, s.count(), 2),
+             u = random_floats(device, s.count(), 3), dy = random_floats(device, 3 * s.count(), 4),
+             weights = random_floats(device, 4, 5), scale = random_floats(device, s.rows, 6);
+  Buffer<float> y(device, 3 * s.count()), dnormalized(device, s.count()), dx(device, s.count()), du(device, s.count()),
+      sums(device, 4), by_row(device, s.rows);
+  const cuda::GatedOutput of{.normalized = normalized.data(), .joined = x.data(), .u = u.data(),
+                             .weight = weights.data(), .bias = weights.data() + 2, .rows = s.rows, .u_stride = s.cols,
+                             .cols = s.cols, .groups = 2, .gate = cuda::Gate::silu, .joins_u = true};
+  runner.run({"group norm, gate, concatenation", s.name(), {{"gated_output_forward", s.bytes(6)}}},
+             [&] { cuda::gated_output_forward(device, {of, y.data()}); });
+  runner.run({"its gradients", s.name(), {{"gated_output_backward", s.bytes(8, 4)}}}, [&] {
+    cuda::gated_output_backward(device, {of, dy.data(), dnormalized.data(), dx.data(), du.data(), nullptr}, sums.data());
+  });
+  runner.run({"scaled rows", s.name(), {{"scale_rows_forward", s.bytes(2, 1)}}}, [&] {
+    cuda::scale_rows_forward(device, {x.data(), scale.data(), y.data(), s.rows, s.cols, 1});
+  });
+  runner.run({"its gradients", s.name(), {{"scale_rows_backward", s.bytes(3, 2)}}}, [&] {
+    cuda::scale_rows_backward(device, {x.data(), scale.data(), dy.data(), dx.data(), by_row.data(), s.rows, s.cols, 1});
+  });
 }
 
 /// Items and positions of tokens in one pass, and the gradient of the item table.

@@ -63,7 +63,7 @@ TEST_CASE("attention on the device: masks that do not fit are refused", "[cuda][
   REQUIRE_THROWS_MATCHES(operands(options), ConfigError, says("made for another mask"));
   options.num_targets = Tensor::from<std::int64_t>({1});
   options.attn_scale = Tensor::from<float>({2.0f});
-  REQUIRE_THROWS_MATCHES(operands(options), ConfigError, says("no kernel for attn_scale"));
+  REQUIRE_THROWS_MATCHES(operands(options), ConfigError, says("attn_scale is an argument of self_attention"));
 }
 
 TEST_CASE("attention on the device: heads that are too wide are refused", "[cuda][attention][errors]") {

@@ -24,18 +24,18 @@ TEST_CASE("training on the device: what has no kernel is refused", "[cuda][train
 
 TEST_CASE("models on the device: types, layers, ids and masks that do not fit are refused", "[cuda][model][errors]") {
   HstuConfig config = tiny_config(LayerKind::meta);
-  config.concat_ua = true;
-  const HstuModel concatenating(config, 1, DType::float32), in_doubles(config, 1, DType::float64);
+  const HstuModel in_doubles(config, 1, DType::float64);
   CHECK_THROWS_MATCHES(cuda::Parameters(device(), in_doubles.parameters()), ShapeError,
                        says("must be float32, got float64"));
-  const cuda::Parameters parameters(device(), concatenating.parameters());
-  CHECK_THROWS_MATCHES(cuda::MetaLayerOps(config, parameters, "_hstu._attention_layers.0"), ConfigError,
-                       says("concat_ua has no kernels"));
 
   HstuConfig hashed = tiny_config(LayerKind::meta);
   hashed.item_table_rows = 4;
   const HstuModel hashing(hashed, 1, DType::float32);
   CHECK_THROWS_MATCHES(cuda::Model(device(), hashing), ConfigError, says("hashed items"));
+  HstuConfig mixed = tiny_config(LayerKind::meta);
+  mixed.similarity = Similarity::mixture;
+  const HstuModel mixing(mixed, 1, DType::float32);
+  CHECK_THROWS_MATCHES(cuda::Model(device(), mixing), ConfigError, says("similarity = mixture has no kernels"));
 
   for (const std::int32_t id : {-1, 5}) {
     CHECK_THROWS_MATCHES(cuda::LookupIds(device(), std::vector<std::int32_t>{0, id}, 5, false, -1), DataError,

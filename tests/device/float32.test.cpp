@@ -44,7 +44,9 @@ TEST_CASE("training on the device: losses, biases, optimizers and samples that n
   Config window = device_config("meta-ml-1m");
   window.model.max_attn_len = 3;
   window.model.min_full_attn_seq_len = 2;
-  for (const Config& config : {last, plain, in_batch, binary, window}) {
+  Config joined = device_config("meta-ml-1m");
+  joined.model.concat_ua = true;
+  for (const Config& config : {last, plain, in_batch, binary, window, joined}) {
     CAPTURE(to_json(config).dump());
     compare_steps(config, Precision::float32, kFloat32);
   }

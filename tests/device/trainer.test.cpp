@@ -110,12 +110,12 @@ TEST_CASE("trainer on the device: what has no kernels is refused by name", "[dev
     change(config);
     CHECK_THROWS_MATCHES(Trainer(config, kData, cuda::make_engine(Precision::float32)), ConfigError, says(says_what));
   };
-  refused([](Config& c) { c.model.concat_ua = true; }, "cuda: concat_ua");
   refused([](Config& c) { c.train.optimizer = OptimizerKind::sgd; }, "cuda: the optimizer sgd");
   refused([](Config& c) { c.train.shared_negatives = true; }, "shared_negatives");
   refused([](Config& c) { c.train.item_optimizer = ItemOptimizerKind::sparse_adam; }, "item_optimizer");
   refused([](Config& c) { c.train.recompute_activations = true; }, "recompute_activations");
   refused([](Config& c) { c.model.item_table_rows = 8; }, "item_table_rows");
+  refused([](Config& c) { c.model.similarity = Similarity::mixture; }, "similarity = mixture has no kernels");
 }
 
 }  // namespace

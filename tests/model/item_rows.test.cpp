@@ -38,8 +38,10 @@ TEST_CASE("item_rows: rows in range, as many as chance predicts", "[model][item_
 
 TEST_CASE("model: hashed items score as in a table with their rows written out, and tie in one row",
           "[model][item_rows][parity]") {
-  for (const bool l2_scores : {true, false}) {
+  for (const auto& [l2_scores, similarity] :
+       {std::pair(true, Similarity::dot), {false, Similarity::dot}, {true, Similarity::mixture}}) {
     HstuConfig config = tiny_config(LayerKind::meta);
+    config.similarity = similarity;
     config.num_items = 30;
     config.item_table_rows = 5;
     config.l2_scores = l2_scores;

@@ -96,18 +96,21 @@ TEST_CASE("mixture_similarity: gradients of its parameters, and all items as can
   ParameterList list;
   similarity.list("similarity", list);
   CHECK(list.size() == 9);
-  std::vector<Tensor> inputs = as_parameters({random_input({3, 5}, 7), random_input({4, 5}, 8)}, DType::float64);
+  std::vector<Tensor> inputs = as_parameters({random_input({3, 5}, 7), random_input({11, 5}, 8)}, DType::float64);
   for (const NamedParameter& p : list) inputs.push_back(p.value);
-  const auto result = gradcheck(
-      [&](const std::vector<Tensor>& x) { return similarity.scores(x[0], x[1]); }, inputs);
+  const Tensor ids = Tensor::from(std::vector<std::int32_t>{2, 0, 3, 10, 9, 9}, {3, 2});
+  const Op op = [&](const std::vector<Tensor>& x) {
+    return mixture_of_logits(similarity.operands(x[0], similarity.items(x[1])), ids);
+  };
+  const auto result = gradcheck(op, inputs);
   INFO(result.message);
   CHECK(result.ok);
-  const Tensor all = similarity.scores(inputs[0], inputs[1]);
-  const Tensor ids = Tensor::from(std::vector<std::int32_t>{2, 0, 3}, {3, 1});
-  const Tensor some = mixture_of_logits(similarity.operands(inputs[0], inputs[1]), ids);
+  const Tensor some = op(inputs), all = mixture_of_all(similarity.operands(inputs[0], similarity.items(inputs[1])));
   for (std::int64_t t = 0; t < 3; ++t) {
-    CHECK(some.data<double>()[t] == all.data<double>()[t * 4 + ids.data<std::int32_t>()[t]]);
-    for (std::int64_t v = 0; v < 4; ++v) CHECK(std::abs(all.data<double>()[t * 4 + v]) <= 2.0 + 1e-9);  // cosines / 0.5
+    for (std::int64_t c = 0; c < 2; ++c) {
+      CHECK(some.data<double>()[t * 2 + c] == all.data<double>()[t * 11 + ids.data<std::int32_t>()[t * 2 + c]]);
+    }
+    for (std::int64_t v = 0; v < 11; ++v) CHECK(std::abs(all.data<double>()[t * 11 + v]) <= 2.0 + 1e-9);  // cosines / 0.5
   }
 }
 

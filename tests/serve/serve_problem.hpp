@@ -33,6 +33,12 @@ inline std::vector<HstuConfig> serve_configs() {
   plain.use_time_embedding = false;
   plain.position_bias = PositionBias::none;
   all.push_back(plain);
+  HstuConfig mixed = all[0];
+  mixed.similarity = Similarity::mixture;
+  mixed.mixture_query_parts = 2;
+  mixed.mixture_item_parts = 3;
+  mixed.mixture_part_width = 5;
+  all.push_back(mixed);
   for (std::size_t family = 0; family < 3; ++family) {
     HstuConfig masked = all[family];
     masked.max_attn_len = 20;

@@ -38,6 +38,7 @@ TEST_CASE("config: a size of the model is refused one beyond its bound and accep
                              Bound{"num_layers", &HstuConfig::num_layers, 1 << 12},
                              Bound{"max_seq_len", &HstuConfig::max_seq_len, 1 << 22},
                              Bound{"num_position_buckets", &HstuConfig::num_position_buckets, 1 << 20},
+                             Bound{"mixture_part_width", &HstuConfig::mixture_part_width, 1 << 12},
                              Bound{"num_time_buckets", &HstuConfig::num_time_buckets, (1 << 16) - 1}}) {
     INFO(bound.name);
     Config config = valid_config();
@@ -64,6 +65,18 @@ TEST_CASE("config: numbers and combinations that are no model or training are na
   check_refused([](Config& c) { c.model.layer = LayerKind::rechub_0_9, c.model.concat_ua = true; },
                 "concat_ua belongs");
   check_refused([](Config& c) { c.model.layer = LayerKind::rechub_0_1; }, "has no time bias");
+  check_refused([](Config& c) { c.model.mixture_query_parts = 257; }, "mixture_query_parts must be in [1, 256]");
+  check_refused([](Config& c) { c.model.mixture_item_parts = 0; }, "mixture_item_parts must be in [1, 256]");
+  check_refused([](Config& c) { c.model.mixture_query_parts = 17, c.model.mixture_item_parts = 16; },
+                "must be at most 256, got 17 · 16");
+  check_refused([](Config& c) { c.model.similarity = Similarity::mixture, c.train.log_q = true; },
+                "similarity = mixture needs loss = sampled_softmax and log_q = false");
+  for (const LossKind loss : {LossKind::next_item, LossKind::sampled_binary, LossKind::nce}) {
+    check_refused([&](Config& c) { c.model.similarity = Similarity::mixture, c.train.loss = loss; },
+                  "similarity = mixture needs loss");
+  }
+  check_refused([](Config& c) { c.model.similarity = Similarity::mixture, c.model.tie_embeddings = false; },
+                "similarity = mixture needs tie_embeddings = true");
   check_refused([](Config& c) { c.train.weight_decay = 1e9; }, "weight_decay must be in [0, 1e9)");
   check_refused(
       [](Config& c) {

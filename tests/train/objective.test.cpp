@@ -61,6 +61,11 @@ std::vector<Config> every_kind_of_training() {
     configs.push_back(small_config(kind));
     configs.back().train.recompute_activations = true;
   }
+  for (const bool is_shared : {false, true}) {
+    configs.push_back(small_config("meta-ml-1m"));
+    configs.back().model.similarity = Similarity::mixture;
+    configs.back().train.shared_negatives = is_shared;
+  }
   return configs;
 }
 
@@ -117,6 +122,31 @@ TEST_CASE("training_loss: the last item's loss is its share of the next items' l
   const double by_kind = training_loss(model, model.scorer(), batch, config.train, unused, second).item();
   CHECK(by_kind > 0.0);
   CHECK(std::abs(by_kind - by_targets) < 1e-9 * by_kind);
+}
+
+TEST_CASE("training_loss: of a mixture it is a softmax over the scores of target and negatives",
+          "[train][objective][parity]") {
+  const auto data = small_data();
+  Config config = filled(small_config("meta-ml-1m"), *data);
+  config.model.similarity = Similarity::mixture;
+  const HstuModel model(config.model, 1, DType::float64);
+  const TrainingUnits units(data, config);
+  const JaggedBatch batch = units.batch(std::vector<std::int64_t>{3, 4});
+  ForwardContext context, again;
+  const Tensor scores = model.scores(model.hidden(batch, again));
+  const Tensor negatives = Tensor::from(std::vector<std::int32_t>{5, 1, 5, 7}), targets = batch.targets;
+  double expected = 0.0;
+  for (std::int64_t t = 0; t < batch.tokens(); ++t) {
+    const std::int32_t target = targets.data<std::int32_t>()[t];
+    if (target == 0) continue;
+    const auto of = [&](std::int32_t item) { return std::exp(scores.data<double>()[t * scores.size(1) + item]); };
+    double sum = of(target);
+    for (const std::int32_t item : negatives.values<std::int32_t>()) sum += item == target ? 0.0 : of(item);
+    expected -= std::log(of(target) / sum);
+  }
+  const double loss =
+      training_loss(model, model.row_scorer(), batch, config.train, negatives, {}, context).item();
+  CHECK(std::abs(loss - expected) < 1e-9 * expected);
 }
 
 TEST_CASE("training_loss: chunks sum up to the whole batch, dropout and negatives included",

@@ -55,6 +55,7 @@ TEST_CASE("sparse items: the first step has the dense loss, and the dense update
   check([](Config& c) { c.train.loss = LossKind::sampled_binary, c.train.max_grad_norm = 0.1; });
   check([](Config& c) { c.model.item_table_rows = 40; });
   check([](Config& c) { c.model.l2_scores = false, c.model.d_model = 5; });
+  check([](Config& c) { c.model.similarity = Similarity::mixture; });
 }
 
 TEST_CASE("sparse items: a checkpoint goes on with the same bits, for any number of threads",

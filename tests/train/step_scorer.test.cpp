@@ -42,6 +42,45 @@ TEST_CASE("step_scorer: gradients are those of the model's own scorer", "[train]
   }
 }
 
+TEST_CASE("step_scorer: gradients of a mixture are those of the model's own scorer", "[train][step_scorer][parity]") {
+  HstuConfig config = make_preset("meta-ml-1m").model;
+  config.num_items = 12;
+  config.d_model = 16;
+  config.l2_scores = false;
+  config.similarity = Similarity::mixture;
+  const HstuModel model(config, 3, DType::float64);
+  const Tensor hidden = random_input({2, 16}), negatives = Tensor::from(std::vector<std::int32_t>{4, 11, 7, 4}, {2, 2});
+  const Tensor ids = targets_and_negatives(Tensor::from(std::vector<std::int32_t>{3, 5}), negatives);
+  const auto loss_of = [&](const ItemScorer& scorer) {
+    return target_softmax(mixture_of_logits(scorer.operands(hidden), ids), ids);
+  };
+  const ParameterList parameters = model.parameters();
+  backward(loss_of(model.row_scorer()));
+  std::vector<Tensor> expected;
+  for (const NamedParameter& p : parameters) {
+    expected.push_back(grad(p.value).defined() ? grad(p.value).clone() : Tensor());
+    if (expected.back().defined()) zero_grad(p.value);
+  }
+  REQUIRE(std::ranges::count_if(expected, &Tensor::defined) == 10);  // the item table and the mixture's own
+
+  StepScorer step(model);
+  for (int repeat = 0; repeat < 2; ++repeat) {
+    step.forward();
+    REQUIRE(step.parameters().size() == 2);
+    for (const NamedParameter& p : step.parameters()) {
+      if (grad(p.value).defined()) zero_grad(p.value);
+    }
+    backward(loss_of(step.scorer()));
+    step.backward();
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      if (!expected[i].defined()) continue;
+      INFO(parameters[i].name);
+      require_close(grad(parameters[i].value), expected[i], 1e-12);
+      zero_grad(parameters[i].value);
+    }
+  }
+}
+
 TEST_CASE("step_scorer: a table in whole packs that is not normalised is the model's own", "[train][step_scorer][property]") {
   HstuConfig config = make_preset("meta-ml-1m").model;
   config.num_items = 5;

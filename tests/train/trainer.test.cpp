@@ -59,6 +59,8 @@ TEST_CASE("trainer: the same bits for any number of threads and from run to run"
   std::vector<Config> configs;
   for (const std::string_view kind : kKinds) configs.push_back(small_config(kind));
   configs.push_back(last_item_windows());
+  configs.push_back(small_config("meta-ml-1m"));
+  configs.back().model.similarity = Similarity::mixture;
   configs[2].train.max_grad_norm = 0.5;
   REQUIRE(Trainer(configs[0], data).train_one_epoch().predictions > 4 * kChunkTokens);  // work for the threads
   for (const Config& config : configs) {

@@ -30,6 +30,11 @@ class Gradients {
     if (found != buffers_.end()) return found->second;
     return buffers_.emplace(&leaf, Tensor::zeros(leaf.shape, leaf.dtype)).first->second;
   }
+  /// Null if nobody has asked for it.
+  const Tensor* find(const Tensor& x) const {
+    const auto found = buffers_.find(x.node().get());
+    return found == buffers_.end() ? nullptr : &found->second;
+  }
   void clear() {
     for (auto& [leaf, buffer] : buffers_) buffer.fill_zero();
   }

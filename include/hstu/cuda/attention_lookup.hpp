@@ -163,7 +163,7 @@ class AttentionBatch {
   AttentionOperands<Element> operands(const AttentionBias& bias, const AttentionOptions& options, std::int64_t dqk,
                                       std::int64_t dv) const {
     check<ConfigError>(mask_.is_of(options), "cuda: attention: the batch was made for another mask");
-    check<ConfigError>(!options.attn_scale.defined(), "cuda: attention: no kernel for attn_scale");
+    check<ConfigError>(!options.attn_scale.defined(), "cuda: attention: attn_scale is an argument of self_attention");
     AttentionOperands<Element> o{};
     o.spans = spans_on_device_.data();
     mask_.fill(o);

@@ -22,6 +22,14 @@ inline void sigmoid_gate_backward(Device& device, const SigmoidGateBackward& o) 
   detail::launch_rows_by_four(device, "sigmoid_gate_backward", o);
 }
 
+/// Rows times a number each, or all times one.
+inline void scale_rows_forward(Device& device, const ScaleRowsForward& o) {
+  detail::launch_rows_by_four(device, "scale_rows_forward", o);
+}
+inline void scale_rows_backward(Device& device, const ScaleRowsBackward& o) {
+  detail::launch_warps(device, {"elementwise", "scale_rows_backward"}, o.rows, o);
+}
+
 /// What linear_silu and relu do after the product.
 inline void bias_activation_forward(Device& device, const BiasActivationForward& o) {
   detail::launch_rows_by_four(device, "bias_activation_forward", o);

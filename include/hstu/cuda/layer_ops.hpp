@@ -128,6 +128,30 @@ inline Variable sigmoid_gate(Tape& tape, const Variable& x, const Variable& gate
   return y;
 }
 
+/// Rows of x times `scale`, [rows, 1], or all times the one number of it; without a gradient where it has none.
+/// Throws ShapeError for another number of them.
+inline Variable scale_rows(Tape& tape, const Variable& x, const Weights& scale) {
+  check<ShapeError>(scale.size() == 1 || scale.size() == x->rows, "cuda: scale_rows: expected 1 or ", x->rows,
+                    " numbers, got ", scale.size());
+  const std::int32_t stride = scale.size() == 1 ? 0 : 1;
+  const Variable y = tape.variable(x->rows, x->cols);
+  scale_rows_forward(tape.device(), {x->values.data(), scale.values, y->values.data(), x->rows, x->cols, stride});
+  tape.record([&tape, x, y, scale, stride] {
+    const Buffer<float> dy = std::move(y->gradient);
+    const Buffer<float> by_row = tape.buffer(x->rows);
+    tape.add_gradient(*x, [&](float* dx) {
+      scale_rows_backward(tape.device(), {x->values.data(), scale.values, dy.data(), dx, by_row.data(), x->rows,
+                                          x->cols, stride});
+    });
+    if (scale.gradient == nullptr) return;
+    if (stride != 0) return tape.add(scale.gradient, by_row.data(), x->rows);
+    const Buffer<float> sum = tape.buffer(1);
+    sum_rows(tape.device(), by_row.data(), x->rows, 1, sum.data());
+    tape.add(scale.gradient, sum.data(), 1);
+  });
+  return y;
+}
+
 /// l2_normalize of ops/l2_normalize.hpp.
 inline Variable l2_normalize(Tape& tape, const Variable& x, double eps) {
   const Variable y = tape.variable(x->rows, x->cols);

@@ -5,6 +5,7 @@
 #include <variant>
 
 #include <hstu/cuda/batch.hpp>
+#include <hstu/cuda/gated_output.hpp>
 #include <hstu/cuda/layer_ops.hpp>
 #include <hstu/cuda/self_attention.hpp>
 
@@ -33,7 +34,7 @@ inline NormWeights norm(const Parameters& parameters, const std::string& prefix)
 }
 }  // namespace detail
 
-/// MetaLayer without concat_ua.
+/// MetaLayer.
 class MetaLayerOps {
  public:
   MetaLayerOps(const HstuConfig& c, const Parameters& parameters, const std::string& prefix)
@@ -45,14 +46,17 @@ class MetaLayerOps {
         attention_{.num_heads = c.num_heads,
                    .alpha = 1.0,
                    .normalizer = static_cast<double>(c.max_seq_len),
-                   .mask = attention_mask(c)} {
-    check<ConfigError>(!c.concat_ua, "cuda: concat_ua has no kernels");
-  }
+                   .mask = attention_mask(c)},
+        concat_ua_(c.concat_ua) {}
 
   Variable operator()(Tape& tape, const Variable& x, const LayerContext& context) const {
     const Variable uvqk = linear(tape, layer_norm(tape, x, norm_), uvqk_, {.activation = Activation::silu});
     const Variable attended = self_attention(tape, context.batch, context.lookup, uvqk, columns_, bias_, attention_);
-    const Variable gated = norm_gate(tape, attended, uvqk, 0, norm_, context.next_mask(attended->cols));
+    const DropoutMask mask = context.next_mask((concat_ua_ ? 3 : 1) * attended->cols);
+    const Variable gated =
+        concat_ua_ ? gated_output(tape, attended, uvqk, 0, norm_,
+                                  {.joins_u = true, .joined = Joined::normalized, .dropout = mask})
+                   : norm_gate(tape, attended, uvqk, 0, norm_, mask);
     return linear(tape, gated, o_, {.residual = x});
   }
 
@@ -62,6 +66,7 @@ class MetaLayerOps {
   NormWeights norm_;
   HeadColumns columns_;
   AttentionOptions attention_;
+  bool concat_ua_;
 };
 
 /// Rechub09Layer with its residual.

@@ -21,6 +21,7 @@ class Model {
         lookup_(device, *model.lookup().position_rows(), num_position_rows(model.config()),
                 model.lookup().time_borders().get(), model.config().num_time_buckets + 1) {
     check<ConfigError>(model.config().item_table_rows == 0, "cuda: item_table_rows (hashed items) has no kernels");
+    check<ConfigError>(model.config().similarity == Similarity::dot, "cuda: similarity = mixture has no kernels");
     const bool is_meta = model.config().layer == LayerKind::meta;
     items_ = parameters_.at(is_meta ? "_embedding_module._item_emb.weight" : "token_embedding.weight");
     positions_ = parameters_.at(is_meta ? "_input_features_preproc._pos_emb.weight" : "position_embedding.weight");

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Attention on the tape, over columns of one projection, with operands in the precision of the run.
 #pragma once
-#include <hstu/cuda/parameters.hpp>
-#include <hstu/cuda/tape.hpp>
+#include <hstu/cuda/layer_ops.hpp>
 
 namespace hstu::cuda {
 
@@ -121,14 +120,19 @@ Variable self_attention(Tape& tape, const AttentionBatch& batch, const Attention
 
 }  // namespace detail
 
-/// hstu_attention of ops/hstu_attention.hpp; `batch` and `lookup` must live until backward.  Throws as
-/// attention_forward does.
+/// hstu_attention of ops/hstu_attention.hpp; `batch` and `lookup` must live until backward.  attn_scale, one number or
+/// one per query, or null: as AttentionOptions::attn_scale, which is for tensors of the host.  Throws as attention_forward
+/// does.
 inline Variable self_attention(Tape& tape, const AttentionBatch& batch, const AttentionLookup& lookup,
                                const Variable& projected, const HeadColumns& columns, const LayerBias& tables,
-                               const AttentionOptions& options) {
-  return tape.products().are_bfloat16()
-             ? detail::self_attention<Bfloat16>(tape, batch, lookup, projected, columns, tables, options)
-             : detail::self_attention<float>(tape, batch, lookup, projected, columns, tables, options);
+                               AttentionOptions options, const Weights& attn_scale = {}) {
+  check<ConfigError>(!attn_scale || options.kind == AttentionKind::silu,
+                     "cuda: attention: attn_scale belongs to silu attention");
+  if (attn_scale) options.normalizer = 1.0;
+  const Variable y = tape.products().are_bfloat16()
+                         ? detail::self_attention<Bfloat16>(tape, batch, lookup, projected, columns, tables, options)
+                         : detail::self_attention<float>(tape, batch, lookup, projected, columns, tables, options);
+  return attn_scale ? scale_rows(tape, y, attn_scale) : y;
 }
 
 }  // namespace hstu::cuda

@@ -8,6 +8,25 @@
 
 namespace hstu {
 
+/// The target in front of a row's negatives, int32 [T, 1 + R]: targets int32 [T], negatives int32 [T, R], or [R] for all
+/// rows.  Throws ShapeError for operands that do not fit.
+inline Tensor targets_and_negatives(const Tensor& targets, const Tensor& negatives) {
+  const std::int64_t T = targets.numel();
+  const bool is_shared = negatives.rank() == 1;
+  check<ShapeError>(targets.rank() == 1 && targets.dtype() == DType::int32 && negatives.dtype() == DType::int32 &&
+                        (is_shared || (negatives.rank() == 2 && negatives.size(0) == T)),
+                    "targets_and_negatives: expected int32 [T] and int32 [T, R] or [R], got ", targets.dtype(),
+                    targets.shape(), " and ", negatives.dtype(), negatives.shape());
+  const std::int64_t R = negatives.size(is_shared ? 0 : 1);
+  Tensor all({T, 1 + R}, DType::int32);
+  auto* to = all.mutable_data<std::int32_t>();
+  for (std::int64_t t = 0; t < T; ++t) {
+    *to++ = targets.data<std::int32_t>()[t];
+    to = std::copy_n(negatives.data<std::int32_t>() + (is_shared ? 0 : t * R), R, to);
+  }
+  return all;
+}
+
 /// Mean or sum over rows t of −ln softmax(scores[t])[0];  dz_c = softmax_c − [c = 0].
 /// scores [T, C]; candidates int32 [T, C], candidates[t, 0] being the target: rows with target 0 do not count, and
 /// candidates behind it that equal it are left out.  docs/math.md (L10).  0 if no row counts.

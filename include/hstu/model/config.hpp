@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include <hstu/ops/attention_mask.hpp>
+#include <hstu/ops/mixture_of_logits.hpp>
 #include <hstu/ops/time_buckets.hpp>
 
 namespace hstu {
@@ -19,6 +20,9 @@ enum class PositionBias { none, linear, signed_distance, directional_log };
 /// Time part of the attention bias, per pair of events: none; |tᵢ − tⱼ| (torch-rechub 0.9.0); |tᵢ₊₁ − tⱼ|, the time
 /// of the event to predict against the key's (Meta).
 enum class TimeBias { none, own_time, query_time };
+
+/// How hidden states are scored against items: by dot products, or by a mixture of several (mixture_of_logits).
+enum class Similarity { dot, mixture };
 
 enum class InitKind { xavier_uniform, truncated_normal };
 
@@ -52,6 +56,10 @@ struct HstuConfig {
   bool use_output_bias = false;
   bool l2_scores = true;              ///< hidden states and item rows are L2-normalised before scoring
   double temperature = 0.05;          ///< scores are divided by it
+  Similarity similarity = Similarity::dot;
+  std::int64_t mixture_query_parts = 4;  ///< of a hidden state, in a mixture
+  std::int64_t mixture_item_parts = 4;   ///< of an item
+  std::int64_t mixture_part_width = 16;  ///< columns of each
   double layer_norm_eps = 1e-6;
   double l2_eps = 1e-6;
   InitKind init = InitKind::truncated_normal;  ///< of the item table
@@ -90,6 +98,14 @@ inline void validate(const HstuConfig& c) {
   check<ConfigError>(c.dropout >= 0 && c.dropout < 1, "config: dropout must be in [0, 1), got ", c.dropout);
   check<ConfigError>(c.temperature > 0 && c.temperature < 1e6, "config: temperature must be positive, got ",
                      c.temperature);
+  positive("mixture_query_parts", c.mixture_query_parts, kMaxMixturePairs);
+  positive("mixture_item_parts", c.mixture_item_parts, kMaxMixturePairs);
+  positive("mixture_part_width", c.mixture_part_width, 1 << 12);
+  check<ConfigError>(c.mixture_query_parts * c.mixture_item_parts <= kMaxMixturePairs,
+                     "config: mixture_query_parts · mixture_item_parts must be at most ", kMaxMixturePairs, ", got ",
+                     c.mixture_query_parts, " · ", c.mixture_item_parts);
+  check<ConfigError>(c.similarity == Similarity::dot || (c.tie_embeddings && !c.use_output_bias),
+                     "config: similarity = mixture needs tie_embeddings = true and use_output_bias = false");
   check<ConfigError>(c.time_divisor >= kLeastTimeDivisor && c.time_divisor <= kLargestTimeDivisor,
                      "config: time_divisor must be in [", kLeastTimeDivisor, ", ", kLargestTimeDivisor, "], got ",
                      c.time_divisor);

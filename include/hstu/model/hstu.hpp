@@ -2,10 +2,12 @@
 // The model: input embeddings, a stack of layers of one kind, scores of items.
 #pragma once
 #include <cmath>
+#include <optional>
 #include <variant>
 
 #include <hstu/model/item_rows.hpp>
 #include <hstu/model/meta_layer.hpp>
+#include <hstu/model/mixture_similarity.hpp>
 #include <hstu/model/rechub01_layer.hpp>
 #include <hstu/model/rechub09_layer.hpp>
 #include <hstu/nn/recompute.hpp>
@@ -14,16 +16,23 @@
 
 namespace hstu {
 
-/// What hidden states are scored against: logits = (hidden·tableᵀ + bias) / temperature.
+/// What hidden states are scored against: logits = (hidden·tableᵀ + bias) / temperature, or a mixture of logits.
 struct ItemScorer {
-  Tensor table;  ///< [V, D]; that of a StepScorer is wider
+  Tensor table;  ///< [V, D], that of a StepScorer is wider; of a mixture the items' parts
   Tensor bias;   ///< [V] or absent
   double temperature = 1.0;
+  std::optional<MixtureSimilarity> mixture = {};
+  Tensor item_gate = {};  ///< of a mixture
 
-  /// Scores of all items, [T, V].
+  /// Scores of all items, [T, V]; those of a mixture without gradients.
   Tensor operator()(const Tensor& hidden_states) const {
+    if (mixture) return mixture_of_all(operands(hidden_states));
     const Tensor logits = linear(hidden_states, table, bias);
     return temperature == 1.0 ? logits : scale(logits, 1.0 / temperature);
+  }
+  /// Of a mixture.
+  MixtureOperands operands(const Tensor& hidden_states) const {
+    return mixture->operands(hidden_states, {table, item_gate});
   }
 };
 
@@ -58,6 +67,14 @@ class HstuModel {
     }
     if (!config.tie_embeddings) output_.weight = init.xavier_uniform({V, D});
     if (config.use_output_bias) output_.bias = init.zeros({V});
+    if (config.similarity == Similarity::mixture) {
+      const MixtureConfig sizes{.query_parts = config.mixture_query_parts,
+                                .item_parts = config.mixture_item_parts,
+                                .part_width = config.mixture_part_width,
+                                .temperature = config.temperature,
+                                .l2_eps = config.l2_eps};
+      mixture_.emplace(sizes, D, init);
+    }
   }
 
   const HstuConfig& config() const { return config_; }
@@ -84,6 +101,7 @@ class HstuModel {
     if (shared_tables_.position.defined()) list.push_back({"rel_pos_bias.rel_pos_bias_table", shared_tables_.position});
     if (!config_.tie_embeddings) output_.list("output_projection", list);
     else if (output_.bias.defined()) list.push_back({"output_bias", output_.bias});
+    if (mixture_) mixture_->list("mixture", list);
     return list;
   }
 
@@ -144,16 +162,22 @@ class HstuModel {
   /// What item embeddings are multiplied by with scale_input_embedding: √D.
   double embedding_scale() const { return std::sqrt(static_cast<double>(config_.d_model)); }
 
-  /// Scores rows of the item table, as losses see it; normalised if the config says so.
+  /// Scores rows of the item table, as losses see it; normalised if the config says so, or in the parts of a mixture.
   ItemScorer row_scorer() const {
     const Tensor& table = scored_table();
+    if (mixture_) {
+      const MixtureSimilarity::Items items = mixture_->items(table);
+      return {items.parts, {}, config_.temperature, mixture_, items.gate};
+    }
     return {config_.l2_scores ? l2_normalize(table, config_.l2_eps) : table, output_.bias, config_.temperature};
   }
 
   /// Scores items, of which those in one row tie: make it once for many batches.
   ItemScorer scorer() const {
     ItemScorer scorer = row_scorer();
-    if (rows_.are_hashed()) scorer.table = embedding(scorer.table, rows_.of_all());
+    if (!rows_.are_hashed()) return scorer;
+    scorer.table = embedding(scorer.table, rows_.of_all());
+    if (mixture_) scorer.item_gate = embedding(scorer.item_gate, rows_.of_all());
     return scorer;
   }
 
@@ -246,6 +270,7 @@ class HstuModel {
   std::vector<Layer> layers_;
   BiasTables shared_tables_;
   Linear output_;
+  std::optional<MixtureSimilarity> mixture_;
 };
 
 }  // namespace hstu

@@ -9,6 +9,7 @@
 
 namespace hstu {
 
+/// The sizes of a mixture.
 struct MixtureConfig {
   std::int64_t query_parts = 4;
   std::int64_t item_parts = 4;
@@ -18,7 +19,7 @@ struct MixtureConfig {
 };
 
 /// hidden [T,D], item table [V,D] → parts, each L2-normalised, and gates, all by linear maps → mixture_of_logits.
-/// In the place of a dot product of hidden state and item; one part each and no gate is a dot product of projections.
+/// In the place of a dot product of hidden state and item; one part each is a dot product of projections.
 class MixtureSimilarity {
  public:
   MixtureSimilarity(const MixtureConfig& config, std::int64_t d_model, Initializer& init) : config_(config) {
@@ -33,23 +34,21 @@ class MixtureSimilarity {
     cross_ = init.xavier_uniform({pairs, pairs});
   }
 
-  /// Once for all candidates of a step; the items' side may be made without gradients and kept for scoring.
-  MixtureOperands operands(const Tensor& hidden, const Tensor& table) const {
+  /// The items' side, once for all queries: parts [V, item_parts·part_width] and gates [V, P] of a table [V, D].
+  struct Items {
+    Tensor parts, gate;
+  };
+  Items items(const Tensor& table) const { return {parts(item_(table)), item_gate_(table)}; }
+
+  MixtureOperands operands(const Tensor& hidden, const Items& items) const {
     return {.query = parts(query_(hidden)),
             .query_gate = query_gate_(hidden),
-            .items = parts(item_(table)),
-            .item_gate = item_gate_(table),
+            .items = items.parts,
+            .item_gate = items.gate,
             .cross = cross_,
             .query_parts = config_.query_parts,
             .item_parts = config_.item_parts,
             .temperature = config_.temperature};
-  }
-  /// Scores of all items, [T, V].
-  Tensor scores(const Tensor& hidden, const Tensor& table) const {
-    const std::int64_t T = hidden.size(0), V = table.size(0);
-    Tensor ids({T, V}, DType::int32);
-    for (std::int64_t i = 0; i < T * V; ++i) ids.mutable_data<std::int32_t>()[i] = static_cast<std::int32_t>(i % V);
-    return mixture_of_logits(operands(hidden, table), ids);
   }
   void list(const std::string& prefix, ParameterList& into) const {
     query_.list(prefix + ".query", into);

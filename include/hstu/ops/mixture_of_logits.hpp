@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Mixture of logits: a similarity of query and item richer than one dot product.
 #pragma once
-#include <array>
-#include <cmath>
+#include <numeric>
+#include <vector>
 
+#include <hstu/core/simd.hpp>
 #include <hstu/ops/operands.hpp>
 
 namespace hstu {
@@ -50,104 +51,191 @@ inline void check_mixture(const MixtureOperands& o, const Tensor& ids) {
   }
 }
 
-/// One query with one item after the other.
+/// Queries with eight items at a time, which lie in the lanes of packs.
 template <class Scalar>
 class MixturePass {
  public:
   explicit MixturePass(const MixtureOperands& o)
-      : o_(o), P_(o.pairs()), d_(o.query.size(1) / o.query_parts), scale_(static_cast<Scalar>(1.0 / o.temperature)) {}
+      : o_(o), P_(o.pairs()), d_(o.query.size(1) / o.query_parts), scale_(static_cast<Scalar>(1.0 / o.temperature)),
+        query_(o.query_parts * d_), query_gate_(P_), items_(o.item_parts * d_), item_gate_(P_), logits_(P_), gates_(P_),
+        weights_(P_), dlogits_(P_), ditems_(o.item_parts * d_), ditem_gate_(P_), dcross_(P_ * P_) {}
 
-  /// φ; leaves logits, gates and weights of the pair behind.
-  Scalar forward(std::int64_t t, std::int64_t item) {
+  /// Items for the forward() and backward() that follow.
+  void load_items(const std::int32_t* ids) {
+    std::copy_n(ids, kLanes, ids_);
+    items_.load_rows(o_.items.data<Scalar>(), ids_, o_.items.size(1));
+    item_gate_.load_rows(o_.item_gate.data<Scalar>(), ids_, P_);
+  }
+
+  /// φ; leaves logits, gates and weights of the pairs behind.
+  Pack<Scalar> forward(std::int64_t t) {
     const Scalar* const q = o_.query.data<Scalar>() + t * o_.query.size(1);
-    const Scalar* const x = o_.items.data<Scalar>() + item * o_.items.size(1);
+    const Scalar* const query_gate = o_.query_gate.data<Scalar>() + t * P_;
     for (std::int64_t a = 0, p = 0; a < o_.query_parts; ++a) {
       for (std::int64_t b = 0; b < o_.item_parts; ++b, ++p) {
-        Scalar dot = 0;
-        for (std::int64_t c = 0; c < d_; ++c) dot += q[a * d_ + c] * x[b * d_ + c];
-        at(logit_, p) = dot * scale_;
+        Pack<Scalar> dot{};
+        for (std::int64_t c = 0; c < d_; ++c) dot = mul_add(splat(q[a * d_ + c]), items_[b * d_ + c], dot);
+        logits_.set(p, dot * scale_);
       }
     }
-    Scalar largest = 0;
+    Pack<Scalar> largest{};
     for (std::int64_t p = 0; p < P_; ++p) {
-      Scalar gate = o_.query_gate.data<Scalar>()[t * P_ + p] * o_.item_gate.data<Scalar>()[item * P_ + p];
+      Pack<Scalar> gate = query_gate[p] * item_gate_[p];
       const Scalar* const cross = o_.cross.data<Scalar>() + p * P_;
-      for (std::int64_t r = 0; r < P_; ++r) gate += cross[r] * at(logit_, r);
-      at(gate_, p) = gate;
-      at(weight_, p) = gate / (Scalar(1) + std::exp(-gate));
-      if (p == 0 || at(weight_, p) > largest) largest = at(weight_, p);
+      for (std::int64_t r = 0; r < P_; ++r) gate = mul_add(splat(cross[r]), logits_[r], gate);
+      gates_.set(p, gate);
+      weights_.set(p, gate * sigmoid(gate));
+      largest = p == 0 ? weights_[p] : max(weights_[p], largest);
     }
-    Scalar sum = 0, mixed = 0;
-    for (std::int64_t p = 0; p < P_; ++p) sum += at(weight_, p) = std::exp(at(weight_, p) - largest);
-    for (std::int64_t p = 0; p < P_; ++p) mixed += (at(weight_, p) /= sum) * at(logit_, p);
+    Pack<Scalar> sum{}, mixed{};
+    for (std::int64_t p = 0; p < P_; ++p) {
+      weights_.set(p, exp(weights_[p] - largest));
+      sum += weights_[p];
+    }
+    for (std::int64_t p = 0; p < P_; ++p) {
+      weights_.set(p, weights_[p] / sum);
+      mixed = mul_add(weights_[p], logits_[p], mixed);
+    }
     return mixed;
   }
 
-  /// Adds the gradients of the pair, whose dφ is `slope`; null where nobody wants one.
+  /// Where gradients are added; null where nobody wants one.
   struct Into {
     Scalar *query, *query_gate, *items, *item_gate, *cross;
   };
-  void backward(std::int64_t t, std::int64_t item, Scalar slope, const Into& into) {
-    const Scalar mixed = forward(t, item);
-    for (std::int64_t p = 0; p < P_; ++p) at(dlogit_, p) = slope * at(weight_, p);
+  /// Adds the gradients of the first `count` items; `slope` is dφ, 0 in the lanes behind them.
+  void backward(std::int64_t t, Pack<Scalar> slope, std::int64_t count, const Into& into) {
+    const Pack<Scalar> mixed = forward(t);
+    const Scalar* const query_gate = o_.query_gate.data<Scalar>() + t * P_;
+    for (std::int64_t p = 0; p < P_; ++p) dlogits_.set(p, slope * weights_[p]);
     for (std::int64_t p = 0; p < P_; ++p) {
-      const Scalar s = Scalar(1) / (Scalar(1) + std::exp(-at(gate_, p)));
-      const Scalar slope_of_silu = s * (Scalar(1) + at(gate_, p) * (Scalar(1) - s));
-      const Scalar dgate = slope * at(weight_, p) * (at(logit_, p) - mixed) * slope_of_silu;
-      const std::int64_t of_query = t * P_ + p, of_item = item * P_ + p;
-      if (into.query_gate != nullptr) into.query_gate[of_query] += dgate * o_.item_gate.data<Scalar>()[of_item];
-      if (into.item_gate != nullptr) into.item_gate[of_item] += dgate * o_.query_gate.data<Scalar>()[of_query];
+      const Pack<Scalar> open = sigmoid(gates_[p]);
+      const Pack<Scalar> slope_of_silu = open * (Scalar(1) + gates_[p] * (Scalar(1) - open));
+      const Pack<Scalar> dgate = slope * weights_[p] * (logits_[p] - mixed) * slope_of_silu;
+      query_gate_.add(p, dgate * item_gate_[p]);
+      ditem_gate_.set(p, dgate * query_gate[p]);
+      const Scalar* const cross = o_.cross.data<Scalar>() + p * P_;
       for (std::int64_t r = 0; r < P_; ++r) {
-        at(dlogit_, r) += dgate * o_.cross.data<Scalar>()[p * P_ + r];
-        if (into.cross != nullptr) into.cross[p * P_ + r] += dgate * at(logit_, r);
+        dlogits_.add(r, dgate * cross[r]);
+        dcross_.add(p * P_ + r, dgate * logits_[r]);
       }
     }
-    const std::int64_t of_query = t * o_.query.size(1), of_item = item * o_.items.size(1);
+    const Scalar* const q = o_.query.data<Scalar>() + t * o_.query.size(1);
+    ditems_.clear();
     for (std::int64_t a = 0, p = 0; a < o_.query_parts; ++a) {
       for (std::int64_t b = 0; b < o_.item_parts; ++b, ++p) {
-        const Scalar slope_of_dot = at(dlogit_, p) * scale_;
+        const Pack<Scalar> slope_of_dot = dlogits_[p] * scale_;
         for (std::int64_t c = 0; c < d_; ++c) {
-          const std::int64_t q = of_query + a * d_ + c, x = of_item + b * d_ + c;
-          if (into.query != nullptr) into.query[q] += slope_of_dot * o_.items.data<Scalar>()[x];
-          if (into.items != nullptr) into.items[x] += slope_of_dot * o_.query.data<Scalar>()[q];
+          query_.add(a * d_ + c, slope_of_dot * items_[b * d_ + c]);
+          ditems_.add(b * d_ + c, slope_of_dot * q[a * d_ + c]);
         }
       }
     }
+    if (into.items != nullptr) ditems_.add_to_rows(into.items, ids_, count, o_.items.size(1));
+    if (into.item_gate != nullptr) ditem_gate_.add_to_rows(into.item_gate, ids_, count, P_);
+  }
+  /// Adds what backward() has gathered for query t.
+  void end_query(std::int64_t t, const Into& into) {
+    if (into.query != nullptr) query_.add_sums_to(into.query + t * o_.query.size(1), o_.query.size(1));
+    if (into.query_gate != nullptr) query_gate_.add_sums_to(into.query_gate + t * P_, P_);
+    query_.clear();
+    query_gate_.clear();
+  }
+  /// Adds what backward() has gathered for all queries.
+  void end(const Into& into) const {
+    if (into.cross != nullptr) dcross_.add_sums_to(into.cross, P_ * P_);
   }
 
  private:
-  using Numbers = std::array<Scalar, kMaxMixturePairs>;
-  static Scalar& at(Numbers& numbers, std::int64_t p) { return numbers[static_cast<std::size_t>(p)]; }
+  /// A row of packs, zeros in those that fill it up to a multiple of eight.
+  class Packs {
+   public:
+    explicit Packs(std::int64_t count)
+        : numbers_(Tensor::zeros({whole_packs(count) * kLanes}, dtype_of<Scalar>())),
+          data_(numbers_.template mutable_data<Scalar>()) {}
+    Packs(const Packs&) = delete;
+    Packs& operator=(const Packs&) = delete;
+    Pack<Scalar> operator[](std::int64_t i) const { return load(data_ + i * kLanes); }
+    void set(std::int64_t i, Pack<Scalar> x) { store(data_ + i * kLanes, x); }
+    void add(std::int64_t i, Pack<Scalar> x) { set(i, (*this)[i] + x); }
+    void clear() { numbers_.fill_zero(); }
+
+    /// Lane i of pack c is table[ids[i], c].
+    void load_rows(const Scalar* table, const std::int32_t* ids, std::int64_t width) {
+      const Scalar* rows[kLanes];
+      for (std::int64_t i = 0; i < kLanes; ++i) rows[i] = table + ids[i] * width;
+      for (std::int64_t c = 0; c < width; c += kLanes) {
+        transpose_8x8(rows, c, splat(Scalar(1)), data_ + c * kLanes, kLanes);
+      }
+    }
+    /// table[ids[i], c] += lane i of pack c, one row after the other: ids may repeat.
+    void add_to_rows(Scalar* table, const std::int32_t* ids, std::int64_t count, std::int64_t width) const {
+      for (std::int64_t c = 0; c < width; c += kLanes) {
+        Pack<Scalar> columns[kLanes], rows[kLanes];
+        for (std::int64_t i = 0; i < kLanes; ++i) columns[i] = (*this)[c + i];
+        transpose_packs<Scalar>(columns, rows);
+        for (std::int64_t i = 0; i < count; ++i) {
+          Scalar* const to = table + ids[i] * width + c;
+          store(to, load(to) + rows[i]);
+        }
+      }
+    }
+    void add_sums_to(Scalar* to, std::int64_t count) const {
+      for (std::int64_t i = 0; i < count; ++i) to[i] += simd::sum((*this)[i]);
+    }
+
+   private:
+    Tensor numbers_;
+    Scalar* data_;
+  };
 
   const MixtureOperands& o_;
   std::int64_t P_, d_;
   Scalar scale_;
-  Numbers logit_, gate_, weight_, dlogit_;
+  Packs query_, query_gate_;  // gradients of one query, over all its items
+  Packs items_, item_gate_, logits_, gates_, weights_, dlogits_, ditems_, ditem_gate_, dcross_;
+  std::int32_t ids_[kLanes] = {};
 };
+
+/// Calls body(first, ids of eight, how many of them count) along a row of ids; behind the last it is repeated.
+template <class Body>
+void for_each_eight(std::span<const std::int32_t> ids, const Body& body) {
+  for (std::size_t first = 0; first < ids.size(); first += kLanes) {
+    const std::size_t count = std::min<std::size_t>(kLanes, ids.size() - first);
+    std::int32_t eight[kLanes];
+    for (std::size_t i = 0; i < kLanes; ++i) eight[i] = ids[first + std::min(i, count - 1)];
+    body(static_cast<std::int64_t>(first), eight, static_cast<std::int64_t>(count));
+  }
+}
 
 }  // namespace detail
 
 /// φ [T, C] of query t and item ids[t, c], with ℓ_p = query_a · item_b / temperature for the pairs p = (a, b):
 ///   g = query_gate ⊙ item_gate + cross·ℓ,   π = softmax(g·σ(g)),   φ = Σ_p π_p·ℓ_p
-/// docs/math.md (S1), (S2).  Cost: 2·P·(d + P) flops a pair forward, three times that backward, which computes it again.
+/// docs/math.md (S1), (S2).  Cost: 2·P·(d + P) flops a candidate forward, three times that backward, which computes them
+/// again.
 /// Throws ShapeError for operands that do not fit, DataError for an id that is no item, ConfigError for too many parts.
 /// Source: Zhai et al. 2023, Revisiting Neural Retrieval on Accelerators; the gate as in generative-recommenders'
 /// MoLSimilarity with combination glu_silu.
 inline Tensor mixture_of_logits(const MixtureOperands& o, const Tensor& ids) {
   detail::check_mixture(o, ids);
   const std::int64_t T = ids.size(0), C = ids.size(1);
-  Tensor y({T, C}, o.query.dtype());
-  const auto for_each = [ids, C](const auto& body) {
-    const auto items = ids.values<std::int32_t>();
-    for (std::size_t i = 0; i < items.size(); ++i) body(static_cast<std::int64_t>(i) / C, items[i], i);
+  const auto row_of = [ids, C](std::int64_t t) {
+    return ids.values<std::int32_t>().subspan(static_cast<std::size_t>(t * C), static_cast<std::size_t>(C));
   };
+  Tensor y({T, C}, o.query.dtype());
   dispatch_floating("mixture_of_logits", y.dtype(), [&]<class Scalar>(Scalar) {
     detail::MixturePass<Scalar> pass(o);
-    const auto values = y.mutable_values<Scalar>();
-    for_each([&](std::int64_t t, std::int64_t item, std::size_t i) { values[i] = pass.forward(t, item); });
+    for (std::int64_t t = 0; t < T; ++t) {
+      detail::for_each_eight(row_of(t), [&](std::int64_t first, const std::int32_t* eight, std::int64_t count) {
+        pass.load_items(eight);
+        const simd::Pack<Scalar> mixed = pass.forward(t);
+        for (std::int64_t i = 0; i < count; ++i) y.mutable_data<Scalar>()[t * C + first + i] = mixed[i];
+      });
+    }
   });
   return record("mixture_of_logits", y, {o.query, o.query_gate, o.items, o.item_gate, o.cross},
-                [o, for_each](const Tensor& dy, Accumulator& into) {
+                [o, row_of, T, C](const Tensor& dy, Accumulator& into) {
     dispatch_floating("mixture_of_logits", dy.dtype(), [&]<class Scalar>(Scalar) {
       const auto buffer = [&](const Tensor& x) {
         return Accumulator::wants(x) ? into.buffer(x).template mutable_data<Scalar>() : nullptr;
@@ -155,11 +243,38 @@ inline Tensor mixture_of_logits(const MixtureOperands& o, const Tensor& ids) {
       const typename detail::MixturePass<Scalar>::Into gradients{buffer(o.query), buffer(o.query_gate), buffer(o.items),
                                                                  buffer(o.item_gate), buffer(o.cross)};
       detail::MixturePass<Scalar> pass(o);
-      for_each([&](std::int64_t t, std::int64_t item, std::size_t i) {
-        pass.backward(t, item, dy.values<Scalar>()[i], gradients);
-      });
+      for (std::int64_t t = 0; t < T; ++t) {
+        detail::for_each_eight(row_of(t), [&](std::int64_t first, const std::int32_t* eight, std::int64_t count) {
+          simd::Pack<Scalar> slope{};
+          for (std::int64_t i = 0; i < count; ++i) slope[i] = dy.data<Scalar>()[t * C + first + i];
+          pass.load_items(eight);
+          pass.backward(t, slope, count, gradients);
+        });
+        pass.end_query(t, gradients);
+      }
+      pass.end(gradients);
     });
   });
+}
+
+/// The same of every item, [T, V], for scoring: no gradient, the items read once for all queries.
+inline Tensor mixture_of_all(const MixtureOperands& o) {
+  const std::int64_t T = o.query.size(0), V = o.items.size(0);
+  detail::check_mixture(o, Tensor({T, 0}, DType::int32));
+  std::vector<std::int32_t> ids(static_cast<std::size_t>(V));
+  std::iota(ids.begin(), ids.end(), 0);
+  Tensor y({T, V}, o.query.dtype());
+  dispatch_floating("mixture_of_all", y.dtype(), [&]<class Scalar>(Scalar) {
+    detail::MixturePass<Scalar> pass(o);
+    detail::for_each_eight(ids, [&](std::int64_t first, const std::int32_t* eight, std::int64_t count) {
+      pass.load_items(eight);
+      for (std::int64_t t = 0; t < T; ++t) {
+        const simd::Pack<Scalar> mixed = pass.forward(t);
+        for (std::int64_t i = 0; i < count; ++i) y.mutable_data<Scalar>()[t * V + first + i] = mixed[i];
+      }
+    });
+  });
+  return y;
 }
 
 }  // namespace hstu

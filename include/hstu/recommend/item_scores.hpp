@@ -7,14 +7,19 @@
 namespace hstu {
 
 /// The table that scores are made of, normalised if the model says so, in panels [D][64 items] with the items in the
-/// SIMD lanes: eight independent sums for one row.
+/// SIMD lanes: eight independent sums for one row.  Of a mixture the items' parts as they are.
 class ItemScores {
  public:
   explicit ItemScores(const HstuModel& model) {
     const NoGrad no_grad;
     const ItemScorer scorer = model.scorer();
     num_items_ = scorer.table.size(0);
-    width_ = scorer.table.size(1);
+    width_ = model.config().d_model;
+    dtype_ = scorer.table.dtype();
+    if (scorer.mixture) {
+      mixture_ = scorer;
+      return;
+    }
     padded_ = (num_items_ + kPanel - 1) / kPanel * kPanel;
     panels_ = Tensor::zeros({padded_ / kPanel, width_, kPanel}, scorer.table.dtype());
     bias_ = scorer.bias;
@@ -34,10 +39,17 @@ class ItemScores {
 
   /// [rows, V] of hidden [rows, D], as HstuModel::scores.
   Tensor operator()(const Tensor& hidden) const {
-    check<ShapeError>(hidden.rank() == 2 && hidden.size(1) == width_ && hidden.dtype() == panels_.dtype(),
-                      "item scores: hidden states must be ", panels_.dtype(), " [rows, ", width_, "], got ",
+    check<ShapeError>(hidden.rank() == 2 && hidden.size(1) == width_ && hidden.dtype() == dtype_,
+                      "item scores: hidden states must be ", dtype_, " [rows, ", width_, "], got ",
                       hidden.dtype(), hidden.shape());
     Tensor scores({hidden.size(0), num_items_}, hidden.dtype());
+    if (mixture_) {
+      const NoGrad no_grad;
+      for (std::int64_t row = 0; row < hidden.size(0); ++row) {  // one by one: bits do not depend on company
+        scores.rows(row, row + 1).copy_from((*mixture_)(hidden.rows(row, row + 1)));
+      }
+      return scores;
+    }
     dispatch_floating("item_scores", hidden.dtype(),
                       [&]<class Scalar>(Scalar) { multiply<Scalar>(hidden, scores); });
     return scores;
@@ -71,6 +83,8 @@ class ItemScores {
   }
 
   std::int64_t num_items_ = 0, width_ = 0, padded_ = 0;
+  DType dtype_;
+  std::optional<ItemScorer> mixture_;
   Tensor panels_, bias_;
   double temperature_ = 1.0;
 };

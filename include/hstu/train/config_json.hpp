@@ -36,6 +36,10 @@ struct EnumNames<TimeUnit> {
   static constexpr std::array<const char*, 2> names = {"seconds", "minutes"};
 };
 template <>
+struct EnumNames<Similarity> {
+  static constexpr std::array<const char*, 2> names = {"dot", "mixture"};
+};
+template <>
 struct EnumNames<InitKind> {
   static constexpr std::array<const char*, 2> names = {"xavier_uniform", "truncated_normal"};
 };
@@ -94,6 +98,10 @@ void visit_fields(ConfigType& c, const Visit& visit) {
   visit("use_output_bias", c.model.use_output_bias);
   visit("l2_scores", c.model.l2_scores);
   visit("temperature", c.model.temperature);
+  visit("similarity", c.model.similarity);
+  visit("mixture_query_parts", c.model.mixture_query_parts);
+  visit("mixture_item_parts", c.model.mixture_item_parts);
+  visit("mixture_part_width", c.model.mixture_part_width);
   visit("layer_norm_eps", c.model.layer_norm_eps);
   visit("l2_eps", c.model.l2_eps);
   visit("init", c.model.init);

@@ -5,6 +5,7 @@
 #include <hstu/loss/cross_entropy.hpp>
 #include <hstu/loss/negative_sampler.hpp>
 #include <hstu/loss/sampled_softmax.hpp>
+#include <hstu/loss/target_softmax.hpp>
 #include <hstu/model/hstu.hpp>
 #include <hstu/ops/reshape.hpp>
 #include <hstu/train/train_config.hpp>
@@ -45,6 +46,13 @@ inline CrossEntropyOptions cross_entropy_options(const HstuConfig& config) {
           .reduction = Reduction::sum};
 }
 
+/// Sum of the sampled softmax losses of a mixture of logits.
+inline Tensor mixture_loss(const ItemScorer& scorer, const Tensor& hidden, const Tensor& targets,
+                           const Tensor& negatives) {
+  const Tensor candidates = targets_and_negatives(targets, negatives);
+  return target_softmax(mixture_of_logits(scorer.operands(hidden), candidates), candidates, Reduction::sum);
+}
+
 /// Sum of the losses of the tokens that have a target; for last_item, of the last token of each user.
 /// `scorer` is the model's row_scorer(), or that of a StepScorer.  negatives: rows of its table, undefined for losses
 /// without; log_expected: of rows, undefined if the loss does not correct.
@@ -53,6 +61,7 @@ inline Tensor training_loss(const HstuModel& model, const ItemScorer& scorer, co
                             ForwardContext& context) {
   const Tensor hidden = model.hidden(batch, context);
   const Tensor targets = model.rows().of(batch.targets);
+  if (scorer.mixture) return mixture_loss(scorer, hidden, targets, negatives);
   if (has_negatives(config.loss)) {
     const SampledLossOptions options{
         .temperature = scorer.temperature, .reduction = Reduction::sum, .log_expected = log_expected};

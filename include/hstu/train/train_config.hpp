@@ -116,6 +116,9 @@ inline void validate(const Config& c) {
                      " exceeds max_seq_len ", c.model.max_seq_len);
   check<ConfigError>(!has_negatives(c.train.loss) || (c.model.tie_embeddings && !c.model.use_output_bias),
                      "config: a loss with negatives needs tie_embeddings = true and use_output_bias = false");
+  check<ConfigError>(c.model.similarity == Similarity::dot ||
+                         (c.train.loss == LossKind::sampled_softmax && !c.train.log_q),
+                     "config: similarity = mixture needs loss = sampled_softmax and log_q = false");
   check<ConfigError>(c.model.item_table_rows == 0 || (!c.train.log_q && c.train.loss != LossKind::nce),
                      "config: item_table_rows does not go with log_q or loss = nce: frequencies are those of items");
 }

@@ -26,6 +26,26 @@ struct SigmoidGateBackward {
   std::int32_t cols;
 };
 
+/// y = x·scale, one number for each row or for all;  dx = dy·scale, dscale of a row = Σ x·dy.  y may be x, dx may be dy.
+struct ScaleRowsForward {
+  const float* x;
+  const float* scale;
+  float* y;
+  std::int64_t rows;
+  std::int32_t cols;
+  std::int32_t scale_stride;  ///< 0: one for all rows
+};
+struct ScaleRowsBackward {
+  const float* x;
+  const float* scale;
+  const float* dy;
+  float* dx;
+  float* dscale;  ///< [rows], to be added up where there is one for all
+  std::int64_t rows;
+  std::int32_t cols;
+  std::int32_t scale_stride;
+};
+
 enum class Activation : std::int32_t { none, silu, relu };
 
 /// y = dropout(f(z + bias)) + residual: what follows a matrix product.  y may be z where the gradient does not need z.
