@@ -99,7 +99,7 @@ inline void bench_production(Runner& runner, const RowsSize& s) {
       sums(device, 4), by_row(device, s.rows);
   const cuda::GatedOutput of{.normalized = normalized.data(), .joined = x.data(), .u = u.data(),
                              .weight = weights.data(), .bias = weights.data() + 2, .rows = s.rows, .u_stride = s.cols,
-                             .cols = s.cols, .groups = 2, .gate = cuda::Gate::silu, .joins_u = true};
+                             .cols = s.cols, .groups = 2, .gate = cuda::Gate::silu, .joins_u = true, .dropout = {}};
   runner.run({"group norm, gate, concatenation", s.name(), {{"gated_output_forward", s.bytes(6)}}},
              [&] { cuda::gated_output_forward(device, {of, y.data()}); });
   runner.run({"its gradients", s.name(), {{"gated_output_backward", s.bytes(8, 4)}}}, [&] {

@@ -2,8 +2,10 @@
 // Where a verb computes: --device and --precision.
 #pragma once
 #include <hstu/train/cpu_engine.hpp>
+#include <hstu/train/ranking_engine.hpp>
 #if HSTU_CLI_HAS_CUDA
 #include <hstu/cuda/engine.hpp>
+#include <hstu/cuda/ranking_engine.hpp>
 #endif
 
 #include "options.hpp"
@@ -45,6 +47,16 @@ inline MakeEngine chosen_engine(const Options& options) {
   if (!is_on_gpu(options)) return make_cpu_engine;
 #if HSTU_CLI_HAS_CUDA
   return cuda::make_engine(precision_of(options));
+#else
+  refuse_gpu();
+#endif
+}
+
+/// The same of ranking models.
+inline MakeRankingEngine chosen_ranking_engine(const Options& options) {
+  if (!is_on_gpu(options)) return make_cpu_ranking_engine;
+#if HSTU_CLI_HAS_CUDA
+  return cuda::make_ranking_engine(precision_of(options));
 #else
   refuse_gpu();
 #endif

@@ -3,6 +3,7 @@
 #include <hstu/recommend/rank_candidates.hpp>
 #include <hstu/train/ranking_run.hpp>
 
+#include "compute.hpp"
 #include "history.hpp"
 #include "training.hpp"
 
@@ -20,7 +21,7 @@ inline Options parse(Arguments arguments) {
           "of every user.  --run: the metrics of a run; with --user: what the user would do with each candidate next.\n"
           "The configuration names tasks, actions and features (docs/ranking.md); without one: ratings of 4 and more,\n"
           "and the rating.  SIGINT or SIGTERM: the run stays at its last whole epoch, and the exit code is 130 or 143.",
-          {{"data", "DIR", "what hstu prepare wrote, with --column for further columns of the events"},
+          with_compute_options({{"data", "DIR", "what hstu prepare wrote, with --column for further columns of the events"},
            {"config", "FILE", "JSON object with tasks, actions, features, and under hstu fields as of hstu train"},
            {"set", "KEY=VALUE", "one field under hstu; may be given many times", true},
            {"user-features", "FILE", "table with a header, of the user features that the configuration names"},
@@ -37,7 +38,7 @@ inline Options parse(Arguments arguments) {
            {"task", "NAME", "the task that orders the candidates, best first (default: the first one)"},
            {"top", "N", "number of candidates shown (default 10)"},
            {"at", "SECONDS", "time of the request in seconds since 1970 (default: that of the user's last event)"},
-           {"json", "", "the result as one JSON object"}}};
+           {"json", "", "the result as one JSON object"}})};
 }
 
 /// defaults < file < --set < options
@@ -81,14 +82,14 @@ inline RankingRun open_ranking_run(const std::filesystem::path& folder) {
   }
 }
 
-inline void print_run(const RankingRun& run, bool is_test, bool as_json) {
+inline void print_run(const RankingRun& run, bool is_test, const Options& options) {
+  const auto engine = chosen_ranking_engine(options)(run.model, run.data, run.settings);
   nlohmann::json json = {
-      {"tasks", ranking_metrics(run.settings.ranking.tasks,
-                                predict_held_out(run.model, run.data, run.settings, is_test))},
+      {"tasks", ranking_metrics(run.settings.ranking.tasks, engine->predict(is_test))},
       {"split", is_test ? "test" : "val"},
       {"weights_of_epoch", run.epoch},
       {"parameters", count_values(run.model.parameters())}};
-  if (as_json) return print_json(json);
+  if (options.has("json")) return print_json(json);
   std::string text;
   for (const auto& [task, metrics] : json["tasks"].items()) {
     Sheet sheet;
@@ -107,6 +108,7 @@ inline bool train_run(const Options& options, const std::filesystem::path& out) 
                     " holds a run already; --resume goes on with it");
   return following_options([&] {
     set_num_threads(static_cast<int>(options.integer("threads", num_threads(), 1, 1024)));
+    const MakeRankingEngine make_engine = chosen_ranking_engine(options);
     RankingSettings settings;
     RankingData data;
     if (is_started) {
@@ -126,7 +128,8 @@ inline bool train_run(const Options& options, const std::filesystem::path& out) 
                   fixed(line["validation_error"], 4), "  ", fixed(line["seconds"], 1), " s\n"));
     };
     return fit_ranking(out, settings, data, {.resume = options.has("resume"), .on_epoch = show,
-                                             .should_stop = [] { return received_signal != 0; }})
+                                             .should_stop = [] { return received_signal != 0; },
+                                             .make_engine = make_engine})
         .is_complete;
   });
 }
@@ -195,13 +198,13 @@ int rank(Arguments arguments) {
   if (!options.has("user")) {
     for (const char* name : kOfScoring) options.refuse(name, "needs --user");
   } else {
-    options.refuse("split", "does not go with --user");
+    for (const char* name : {"split", "device", "precision"}) options.refuse(name, "does not go with --user");
   }
   if (options.has("run")) {
     options.refuse("data", "does not go with --run, which has its own copy");
     for (const char* name : kOfTraining) options.refuse(name, "does not go with --run");
     const RankingRun run = open_ranking_run(options.required_text("run"));
-    options.has("user") ? print_candidates(run, options) : print_run(run, split == "test", options.has("json"));
+    options.has("user") ? print_candidates(run, options) : print_run(run, split == "test", options);
     return kOk;
   }
   options.refuse("user", "needs --run");
@@ -210,7 +213,7 @@ int rank(Arguments arguments) {
     note(concat("hstu rank: interrupted; --resume --out ", plain(out.string()), " goes on behind the last epoch\n"));
     return kSignalled + received_signal;
   }
-  print_run(open_ranking_run(out), split == "test", options.has("json"));
+  print_run(open_ranking_run(out), split == "test", options);
   return kOk;
 }
 

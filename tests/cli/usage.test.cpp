@@ -51,6 +51,12 @@ const std::vector<VerbCase>& verbs() {
       {"serve",
        {"--run", "/nowhere", "--stdin"},
        {{"run", text}, {"stdin", flag}, {"pool-mb", number}, {"page", number}, {"kept-events", number}}},
+      {"rank",
+       {"--data", "/nowhere", "--out", "/nowhere/run"},
+       {{"data", text}, {"config", choice}, {"set", choice, true}, {"user-features", text}, {"item-features", text},
+        {"epochs", number}, {"seed", number}, {"threads", number}, {"out", text}, {"resume", flag}, {"run", text},
+        {"split", choice}, {"user", text}, {"candidates", text}, {"task", text}, {"top", number}, {"at", number},
+        {"json", flag}, {"device", choice}, {"precision", choice}}},
       {"inspect", {"/nowhere"}, {}},
   };
   return cases;
@@ -176,6 +182,10 @@ TEST_CASE("usage: options that contradict are refused", "[cli][usage][errors]") 
   require_refused({"generate", "--run", "x", "--user", "y", "--beam", "3", "--sample", "3"}, "--beam");
   require_refused({"generate", "--run", "x", "--tails", "y", "--at", "3"}, "--at");
   require_refused({"generate", "--run", Example::get().run(), "--user", "u1", "--beam", "51"}, "--beam");
+  require_refused({"rank"}, "--out");
+  require_refused({"rank", "--run", "x", "--data", "y"}, "--data");
+  require_refused({"rank", "--run", "x", "--task", "like"}, "--task");
+  require_refused({"rank", "--run", "x", "--user", "y", "--device", "cuda"}, "--device");
   require_refused({"inspect"}, "FILE");
   require_refused(Words{"train", "--data", Example::get().data(), "--out", "/nowhere/run"} + kTinyModel +
                       Words{"--set", "max_history=500"},

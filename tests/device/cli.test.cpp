@@ -64,6 +64,28 @@ TEST_CASE("hstu evaluate on the device: the metrics of the CPU", "[device][cli][
   require_alike(got, expected);
 }
 
+TEST_CASE("hstu rank on the device: trains and predicts as on the CPU", "[device][cli][parity]") {
+  need_device();
+  const TempFolder folder;
+  folder.write("config.json", R"({"input": "fused", "actions": {"rating": "number"}, "held_out": 4,
+                                  "hstu": {"d_model": 8, "dqk": 4, "dv": 4, "num_layers": 1, "max_history": 30,
+                                           "batch_size": 16, "eps": 1e-4}})");
+  const auto trained = [&](const std::string& run, const Words& device) {
+    return run_expecting(0, Words{"rank", "--data", Example::get().data(), "--config", folder.path("config.json"),
+                                  "--epochs", "1", "--out", folder.path(run), "--json"} + device).json();
+  };
+  const auto expected = trained("cpu", {}), got = trained("gpu", kOnGpu);
+  for (const char* key : {"auc", "normalized_entropy"}) {
+    const double is = got.at("tasks").at("like").at(key), should_be = expected.at("tasks").at("like").at(key);
+    CAPTURE(key, is, should_be);
+    CHECK(std::abs(is - should_be) <= 0.01 * should_be);
+  }
+  CHECK(last_logged(folder.path("gpu"), "device").get<std::string>().starts_with("cuda fp32, "));
+  const auto there = run_expecting(0, Words{"rank", "--run", folder.path("cpu"), "--json"} + kOnGpu).json();
+  CHECK(std::abs(there.at("tasks").at("rating").at("mse").get<double>() -
+                 expected.at("tasks").at("rating").at("mse").get<double>()) < 1e-4);
+}
+
 TEST_CASE("hstu train on the device: what has no kernels is a mistake in the command line", "[device][cli][errors]") {
   need_device();
   const TempFolder folder;

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Training and evaluation on the GPU: what train/cpu_engine.hpp does on the CPU.
 #pragma once
-#include <limits>
-
+#include <hstu/cuda/device_optimizer.hpp>
 #include <hstu/cuda/evaluate.hpp>
 #include <hstu/cuda/objective.hpp>
 #include <hstu/train/engine.hpp>
-#include <hstu/train/make_optimizer.hpp>
 
 namespace hstu::cuda {
 
@@ -19,8 +17,7 @@ class Engine final : public TrainingEngine {
   Engine(const HstuModel& model, const Config& config, Precision precision)
       : config_((check_has_kernels(config.train), config)),
         evaluator_(model, precision),
-        adam_(evaluator_.device(), parameters().for_optimizer(), adam_options(config.train),
-              config.train.optimizer == OptimizerKind::adamw) {}
+        optimizer_(evaluator_.device(), parameters(), config.train) {}
 
   /// "cuda bf16, NVIDIA H100"
   std::string name() const override {
@@ -35,8 +32,7 @@ class Engine final : public TrainingEngine {
 
     const StepLoss loss{static_cast<double>(sum.to_vector()[0]), now->loss.count()};  // the host waits here
     check<NumericError>(std::isfinite(loss.sum), "the loss is ", loss.sum);
-    if (!std::isfinite(adam_.norm())) throw_not_finite();
-    adam_.step(input.learning_rate);
+    optimizer_.step(input.learning_rate);
     is_host_current_ = false;
     return loss;
   }
@@ -55,41 +51,13 @@ class Engine final : public TrainingEngine {
     is_host_current_ = true;
   }
 
-  std::map<std::string, Tensor> optimizer_state() const override {
-    auto state = optimizer_of_host()->state();
-    const AdamState::State on_device = adam_.state();
-    state.at("step").mutable_data<std::int64_t>()[0] = on_device.num_steps;
-    std::int64_t first = 0;
-    for (const NamedParameter& p : parameters().of_host()) {
-      const auto take = [&](const char* slot, const std::vector<float>& from) {
-        std::copy_n(from.begin() + first, p.value.numel(), state.at(slot + p.name).mutable_data<float>());
-      };
-      take(kFirstMoments, on_device.m);
-      take(kSecondMoments, on_device.v);
-      first += p.value.numel();
-    }
-    return state;
-  }
-  void load_optimizer_state(const std::map<std::string, Tensor>& state) override {
-    optimizer_of_host()->load_state(state);  // refuses what does not fit
-    AdamState::State for_device{.num_steps = state.at("step").data<std::int64_t>()[0], .m = {}, .v = {}};
-    for (const NamedParameter& p : parameters().of_host()) {
-      const auto append = [&](const char* slot, std::vector<float>& to) {
-        const auto values = state.at(slot + p.name).values<float>();
-        to.insert(to.end(), values.begin(), values.end());
-      };
-      append(kFirstMoments, for_device.m);
-      append(kSecondMoments, for_device.v);
-    }
-    adam_.load(for_device);
-  }
+  std::map<std::string, Tensor> optimizer_state() const override { return optimizer_.state(); }
+  void load_optimizer_state(const std::map<std::string, Tensor>& state) override { optimizer_.load_state(state); }
 
   /// Gradients of the last step, in the order of HstuModel::parameters().
   std::vector<Tensor> gradients() const { return parameters().download_gradients(); }
 
  private:
-  static constexpr const char *kFirstMoments = "exp_avg.", *kSecondMoments = "exp_avg_sq.";
-
   /// A batch on the device.
   struct Prepared {
     Prepared(Device& device, const HstuModel& model, const Config& config, const StepInput& input,
@@ -128,31 +96,16 @@ class Engine final : public TrainingEngine {
     const Variable hidden = model.hidden(tape, p.batch, context);
     Buffer<float> sum = p.loss.sum(tape, model, hidden, config_.train, static_cast<float>(scale));
     tape.backward();
-    constexpr double kNever = std::numeric_limits<double>::infinity();
-    adam_.clip(config_.train.max_grad_norm > 0 ? config_.train.max_grad_norm : kNever);
+    optimizer_.clip();
     return sum;
   }
 
   Parameters& parameters() { return evaluator_.model().parameters(); }
   const Parameters& parameters() const { return evaluator_.model().parameters(); }
-  static AdamOptions adam_options(const TrainConfig& c) {
-    return {.beta1 = c.beta1, .beta2 = c.beta2, .eps = c.eps, .weight_decay = c.weight_decay};
-  }
-  /// Knows names and shapes of the state.
-  std::unique_ptr<Optimizer> optimizer_of_host() const { return make_optimizer(config_.train, parameters().of_host()); }
-  [[noreturn]] void throw_not_finite() const {
-    const std::vector<Tensor> all = gradients();
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      const auto values = all[i].values<float>();
-      check<NumericError>(std::ranges::all_of(values, [](float x) { return std::isfinite(x); }), "the gradient of ",
-                          parameters().of_host()[i].name, " is not finite");
-    }
-    throw NumericError("the norm of the gradients exceeds float32");
-  }
 
   Config config_;
   Evaluator evaluator_;
-  AdamState adam_;
+  DeviceOptimizer optimizer_;
   std::unique_ptr<Prepared> prepared_;  // the next batch, if the last step was told of it
   mutable bool is_host_current_ = true;
 };

@@ -84,6 +84,7 @@ class RankingModel {
   }
 
   const HstuConfig& config() const { return hstu_.config(); }
+  const HstuModel& hstu() const { return hstu_; }
   const RankingConfig& ranking() const { return ranking_; }
   ParameterList parameters() const {
     ParameterList list = hstu_.parameters();

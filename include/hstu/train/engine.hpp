@@ -26,22 +26,13 @@ struct StepLoss {
   std::int64_t count = 0;  ///< of losses in the sum
 };
 
-/// Trains the parameters of one model.  All that is random is a function of (seed, step, place in the batch), so that
-/// engines differ in rounding only.
-class TrainingEngine {
+/// What trainers of every kind ask of the machine that holds their parameters.
+class EngineState {
  public:
-  virtual ~TrainingEngine() = default;
+  virtual ~EngineState() = default;
 
   /// Of machine and precision, for the log.
   virtual std::string name() const = 0;
-
-  /// Forward, backward and update on one batch; the gradient is that of the mean loss.  Throws NumericError, with
-  /// parameters unchanged, if the loss or a gradient is not finite.
-  virtual StepLoss step(const StepInput& input) = 0;
-
-  /// As hstu::evaluate() with the present parameters.
-  virtual Evaluation evaluate(const Sequences& sequences, std::span<const HeldOut> events,
-                              const EvaluateOptions& options) const = 0;
 
   /// Brings the tensors of the model up to date with the parameters that the engine trains.
   virtual void write_model() const = 0;
@@ -52,6 +43,19 @@ class TrainingEngine {
   virtual std::map<std::string, Tensor> optimizer_state() const = 0;
   /// As Optimizer::load_state().
   virtual void load_optimizer_state(const std::map<std::string, Tensor>& state) = 0;
+};
+
+/// Trains the parameters of one model.  All that is random is a function of (seed, step, place in the batch), so that
+/// engines differ in rounding only.
+class TrainingEngine : public EngineState {
+ public:
+  /// Forward, backward and update on one batch; the gradient is that of the mean loss.  Throws NumericError, with
+  /// parameters unchanged, if the loss or a gradient is not finite.
+  virtual StepLoss step(const StepInput& input) = 0;
+
+  /// As hstu::evaluate() with the present parameters.
+  virtual Evaluation evaluate(const Sequences& sequences, std::span<const HeldOut> events,
+                              const EvaluateOptions& options) const = 0;
 };
 
 /// Makes the engine for a model, whose tensors it shares, and a valid configuration.

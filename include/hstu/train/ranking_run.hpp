@@ -20,6 +20,7 @@ struct RankingFitOptions {
   bool resume = false;
   std::function<void(const nlohmann::json&)> on_epoch = {};  ///< with the line that goes to metrics.jsonl
   std::function<bool()> should_stop = {};  ///< asked after every step; true ends training at the last whole epoch
+  MakeRankingEngine make_engine = make_cpu_ranking_engine;
 };
 
 struct RankingFitResult {
@@ -140,7 +141,7 @@ inline nlohmann::json validate_ranking(const std::filesystem::path& run, const R
 inline RankingFitResult fit_ranking(const std::filesystem::path& run, const RankingSettings& settings,
                                     const RankingData& data, const RankingFitOptions& options = {}) {
   detail::check_order(data);
-  RankingTrainer trainer(settings, data);
+  RankingTrainer trainer(settings, data, options.make_engine);
   const TrainConfig& train = trainer.settings().hstu.train;
   const detail::RunFolder folder(run, options.resume);
   detail::BestEpoch best;
@@ -167,6 +168,7 @@ inline RankingFitResult fit_ranking(const std::filesystem::path& run, const Rank
     nlohmann::json line = detail::validate_ranking(run, trainer, best);
     line["train_loss"] = *loss;
     line["seconds"] = seconds.count();
+    line["device"] = trainer.engine_name();
     log.write(line);
     if (options.on_epoch) options.on_epoch(line);
     log.sync();

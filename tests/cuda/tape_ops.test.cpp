@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Meta's gated output, scaled rows and scaled attention on the tape against the ops of the CPU in float64.
+// Ops on the tape that layers and ranking models are made of: gated output, scaled rows and attention, lookups against the ops of the CPU in float64.
 #include <hstu/cuda/gated_output.hpp>
+#include <hstu/cuda/row_ops.hpp>
 #include <hstu/cuda/self_attention.hpp>
 #include <hstu/ops/gated_output.hpp>
 
@@ -179,6 +180,38 @@ TEST_CASE("attention on the device: attn_scale, one number or one per query", "[
   }
 }
 
+TEST_CASE("rows on the device: sums of lookups and numbers, stacked, read twice", "[cuda][rows][parity]") {
+  const Tensor a = rounded_parameter(random_input({5, 20}, 1)), b = rounded_parameter(random_input({3, 20}, 2)),
+               numbers = rounded_parameter(random_input({7, 1}, 3)), weight = rounded_parameter(random_input({20, 1}, 4)),
+               bias = rounded_parameter(random_input({20}, 5));
+  const std::vector<std::int32_t> in_a{4, 0, 4, 2, 1, 4, 3}, in_b{2, 2, 0, 1, 2, 0, 0}, in_all{13, 0, 6, 7, 13, 2};
+  const auto ids = [](const std::vector<std::int32_t>& of) { return Tensor::from(of); };
+  const Tensor looked_up = embedding(a, ids(in_a)) + scale(embedding(b, ids(in_b)), 0.5);
+  const Tensor with_numbers = looked_up + linear(numbers, weight, bias);
+  const Tensor y = embedding(concat_rows({with_numbers, looked_up}), ids(in_all));
+  const Tensor dy = random_input(y.shape(), 6).to(DType::float32);
+  backward_from(y, dy.to(DType::float64));
+  const auto got = same_twice([&] {
+    OnTape on;
+    const cuda::LookupIds of_a(device(), in_a, 5, true, -1), of_b(device(), in_b, 3, true, -1),
+        of_all(device(), in_all, 14, true, -1);
+    const Weights A = on.weights(a), B = on.weights(b), W = on.weights(weight), bias_weights = on.weights(bias);
+    const Buffer<float> n(upload(numbers));
+    const cuda::Variable rows = cuda::sum_of_rows(on.tape, {{of_a, A, 1.0f}, {of_b, B, 0.5f}});
+    const cuda::Variable more = cuda::add_numbers(on.tape, rows, n, W, bias_weights);
+    const cuda::Variable all = cuda::stack_rows(on.tape, {more, rows});
+    const cuda::Variable out = cuda::sum_of_rows(on.tape, {{of_all, cuda::as_table(on.tape, all), 1.0f}});
+    on.backward(out, dy);
+    return std::vector{OnTape::values(out), download(on.buffers[1], {5, 20}), download(on.buffers[3], {3, 20}),
+                       download(on.buffers[5], {20}), download(on.buffers[7], {20})};
+  });
+  require_near(got[0], y, kOutputTolerance);
+  require_near(got[1], grad(a), kOutputTolerance);
+  require_near(got[2], grad(b), kOutputTolerance);
+  require_near(got[3], grad(weight), kOutputTolerance);
+  require_near(got[4], grad(bias), kOutputTolerance);
+}
+
 TEST_CASE("gated output and scales on the device: operands that do not fit are refused",
           "[cuda][gated_output][errors]") {
   OnTape on;
@@ -188,6 +221,10 @@ TEST_CASE("gated output and scales on the device: operands that do not fit are r
   CHECK_THROWS_MATCHES(cuda::gated_output(on.tape, x, x, 0, {}, {.groups = -1}), ConfigError, says("got -1"));
   CHECK_THROWS_MATCHES(cuda::scale_rows(on.tape, x, on.weights(Tensor::zeros({3}))), ShapeError,
                        says("expected 1 or 2 numbers, got 3"));
+  const cuda::LookupIds ids(device(), std::vector<std::int32_t>{0}, 2, false, -1);
+  const cuda::RowSource source{ids, on.weights(Tensor::zeros({2, 6})), 1.0f};
+  CHECK_THROWS_MATCHES(cuda::sum_of_rows(on.tape, {source, source, source, source}), ShapeError,
+                       says("at most 3 sources of rows, got 4"));
   const cuda::AttentionBatch batch(device(), std::vector<std::int64_t>{0, 2}, {}, {});
   const cuda::AttentionLookup lookup(device(), signed_distance_rows(2), 1000, nullptr, 1000);
   CHECK_THROWS_MATCHES(cuda::self_attention(on.tape, batch, lookup, x, {0, 2, 4, 2, 2}, {},
