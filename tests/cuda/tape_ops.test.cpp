@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Ops on the tape that layers and ranking models are made of: gated output, scaled rows and attention, lookups against the ops of the CPU in float64.
+// Ops on the tape that layers and ranking models are made of (gated output, scaled rows and attention, lookups) against the
+// ops of the CPU in float64.
 #include <hstu/cuda/gated_output.hpp>
 #include <hstu/cuda/row_ops.hpp>
 #include <hstu/cuda/self_attention.hpp>

@@ -19,7 +19,7 @@ RankingSettings ranking_settings(const Variant& variant) {
 }
 
 RankingData ranking_data(const RankingSettings& settings) {
-  static const auto sequences = small_data({.users = 40, .items = 30, .clusters = 3, .min_length = 2, .max_length = 40});
+  static const auto sequences = small_data({.users = 40, .items = 80, .clusters = 3, .min_length = 2, .max_length = 40});
   return data_of(sequences, settings);
 }
 
@@ -107,7 +107,8 @@ Checkpoint trained_ranking(const RankingSettings& settings, int epochs) {
 TEST_CASE("ranking on the device: the same bits from run to run and when resumed; predictions of the CPU",
           "[device][ranking][property]") {
   need_device();
-  const RankingSettings settings = ranking_settings({ActionInput::interleaved, true});
+  RankingSettings settings = ranking_settings({ActionInput::interleaved, true});
+  settings.ranking.actions = {{"rating", FeatureKind::category}};
   const Checkpoint saved = trained_ranking(settings, 1), whole = trained_ranking(settings, 2);
   RankingTrainer resumed(settings, ranking_data(settings), cuda::make_ranking_engine(Precision::bfloat16));
   resumed.train_one_epoch();  // the same again
@@ -142,6 +143,7 @@ TEST_CASE("ranking on the device: what has no kernels is refused, and what is no
           "[device][ranking][errors]") {
   need_device();
   RankingSettings settings = ranking_settings({ActionInput::interleaved, false});
+  settings.ranking.actions = {{"rating", FeatureKind::category}};
   settings.hstu.train.recompute_activations = true;
   const auto make = [&] {
     RankingTrainer(settings, ranking_data(settings), cuda::make_ranking_engine(Precision::float32));
