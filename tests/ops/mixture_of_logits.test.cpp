@@ -136,6 +136,8 @@ TEST_CASE("mixture_of_logits: errors name the operand", "[ops][mixture_of_logits
                        says("item_gate must be"));
   CHECK_THROWS_MATCHES(mixture_of_logits(with([](auto& o) { o.cross = random_input({6, 5}); }), ids), ShapeError,
                        says("cross must be"));
+  CHECK_THROWS_MATCHES(mixture_of_all(with([](auto& o) { o.cross = random_input({6, 5}); })), ShapeError,
+                       says("cross must be"));
   CHECK_THROWS_MATCHES(mixture_of_logits(good, Tensor()), ShapeError, says("ids must be int32 [3, C]"));
   CHECK_THROWS_MATCHES(mixture_of_logits(good, Tensor::from(std::vector<std::int32_t>{0, 5, 1}, {3, 1})), DataError,
                        says("id 5 is outside of the 5 items"));
