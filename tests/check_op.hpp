@@ -27,7 +27,8 @@ class CheckedShapes {
   /// Every op that `y` was made by.
   void add(const Tensor& y) {
     if (!y.needs_grad()) return;
-    for (const Node* node : hstu::detail::topological_order(y.node().get())) {
+    const hstu::detail::BackwardRoot root{y, y};
+    for (const Node* node : hstu::detail::topological_order(std::span(&root, 1))) {
       std::string shapes = concat(node->shape);
       for (const auto& input : node->inputs) shapes += concat(' ', input->shape);
       shapes_[std::string(node->op)].insert(shapes);

@@ -63,7 +63,8 @@ std::vector<Tensor> norm_on_device(const NormVariant& variant, const Tensor& x, 
 
 TEST_CASE("layer norm on the device: values and gradients, with weights, gate and dropout",
           "[cuda][layer_norm][parity]") {
-  for (const auto& [rows, cols] : kCases) {
+  for (const Case& c : kCases) {
+    const std::int64_t rows = c.rows, cols = c.cols;
     for (const NormVariant& variant : {NormVariant{false, false, 0.0}, NormVariant{true, false, 0.3},
                                        NormVariant{false, true, 0.25}, NormVariant{true, true, 0.0}}) {
       if (cols == 1 && !variant.has_weight) continue;  // all zeros
@@ -98,7 +99,8 @@ TEST_CASE("layer norm on the device: more than 1024 columns are refused", "[cuda
 }
 
 TEST_CASE("l2 normalisation on the device: values and gradients, short rows included", "[cuda][l2_normalize][parity]") {
-  for (const auto& [rows, cols] : kCases) {
+  for (const Case& c : kCases) {
+    const std::int64_t rows = c.rows, cols = c.cols;
     CAPTURE(rows, cols);
     Tensor values = random_input({rows, cols}, 6);
     if (rows > 3) values.rows(1, 2).fill_zero();
@@ -120,7 +122,8 @@ TEST_CASE("l2 normalisation on the device: values and gradients, short rows incl
 }
 
 TEST_CASE("sigmoid gate on the device: values and gradients", "[cuda][gate][parity]") {
-  for (const auto& [rows, cols] : kCases) {
+  for (const Case& c : kCases) {
+    const std::int64_t rows = c.rows, cols = c.cols;
     CAPTURE(rows, cols);
     const Tensor a = rounded_parameter(random_input({rows, cols}, 8)),
                  u = rounded_parameter(random_input({rows, cols}, 9, 6.0));
@@ -143,7 +146,8 @@ TEST_CASE("sigmoid gate on the device: values and gradients", "[cuda][gate][pari
 }
 
 TEST_CASE("bias and activation on the device: with dropout and a residual, or none", "[cuda][activation][parity]") {
-  for (const auto& [rows, cols] : kCases) {
+  for (const Case& c : kCases) {
+    const std::int64_t rows = c.rows, cols = c.cols;
     for (const auto activation : {cuda::Activation::none, cuda::Activation::silu, cuda::Activation::relu}) {
       for (const double p : {0.0, 0.4}) {
         CAPTURE(rows, cols, static_cast<int>(activation), p);

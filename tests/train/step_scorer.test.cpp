@@ -6,6 +6,8 @@
 #include <hstu/train/step_scorer.hpp>
 #include <hstu/train/trainer.hpp>
 
+#include <catch2/generators/catch_generators.hpp>
+
 #include "small_training.hpp"
 
 #include "../check_op.hpp"
@@ -43,10 +45,11 @@ TEST_CASE("step_scorer: gradients are those of the model's own scorer", "[train]
 }
 
 TEST_CASE("step_scorer: gradients of a mixture are those of the model's own scorer", "[train][step_scorer][parity]") {
+  const bool l2_scores = GENERATE(false, true);
   HstuConfig config = make_preset("meta-ml-1m").model;
   config.num_items = 12;
   config.d_model = 16;
-  config.l2_scores = false;
+  config.l2_scores = l2_scores;
   config.similarity = Similarity::mixture;
   const HstuModel model(config, 3, DType::float64);
   const Tensor hidden = random_input({2, 16}), negatives = Tensor::from(std::vector<std::int32_t>{4, 11, 7, 4}, {2, 2});

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Reverse mode: one iterative topological walk from the loss to the parameters.
 #pragma once
+#include <span>
 #include <unordered_map>
 
 #include <hstu/autograd/node.hpp>
@@ -89,8 +90,14 @@ class Accumulator {
 
 namespace detail {
 
-/// Nodes from the inputs to `root`, leaves left out.
-inline PoolVector<Node*> topological_order(Node* root) {
+/// An output y and the gradient dy that flows into it.
+struct BackwardRoot {
+  const Tensor& y;
+  const Tensor& dy;
+};
+
+/// Nodes from the inputs to the roots, leaves left out.
+inline PoolVector<Node*> topological_order(std::span<const BackwardRoot> roots) {
   PoolVector<Node*> order;
   PoolVector<std::pair<Node*, std::size_t>> stack;
   const auto enter = [&](Node* node) {
@@ -98,37 +105,46 @@ inline PoolVector<Node*> topological_order(Node* root) {
     node->visited = true;
     stack.emplace_back(node, 0);
   };
-  enter(root);
-  while (!stack.empty()) {
-    auto& [node, next_input] = stack.back();
-    if (next_input < node->inputs.size()) {
-      enter(node->inputs[next_input++].get());  // may move the stack: node is not used after it
-    } else {
-      order.push_back(node);
-      stack.pop_back();
+  for (const BackwardRoot& root : roots) {
+    enter(root.y.node().get());
+    while (!stack.empty()) {
+      auto& [node, next_input] = stack.back();
+      if (next_input < node->inputs.size()) {
+        enter(node->inputs[next_input++].get());  // may move the stack: node is not used after it
+      } else {
+        order.push_back(node);
+        stack.pop_back();
+      }
     }
   }
   for (Node* node : order) node->visited = false;
   return order;
 }
 
-inline void run_backward(const Tensor& y, const Tensor& dy, Gradients* leaves) {
-  check<Error>(y.needs_grad(), "backward: the tensor does not depend on any parameter");
-  check<ShapeError>(dy.shape() == y.shape() && dy.dtype() == y.dtype(), "backward: gradient must be ", y.dtype(),
-                    y.shape(), ", got ", dy.dtype(), dy.shape());
-  const PoolVector<Node*> order = topological_order(y.node().get());
+inline void run_backward(std::span<const BackwardRoot> roots, Gradients* leaves) {
+  for (const auto& [y, dy] : roots) {
+    check<Error>(y.needs_grad(), "backward: the tensor does not depend on any parameter");
+    check<ShapeError>(dy.shape() == y.shape() && dy.dtype() == y.dtype(), "backward: gradient must be ", y.dtype(),
+                      y.shape(), ", got ", dy.dtype(), dy.shape());
+  }
+  const PoolVector<Node*> order = topological_order(roots);
   // Before the first gradient moves, so that a refused walk changes nothing.  (std::views::reverse: not with Clang 14.)
   for (auto node = order.rbegin(); node != order.rend(); ++node) {
     check<Error>(static_cast<bool>((*node)->backward), (*node)->op,
                  ": backward ran through this graph before and freed it");
   }
   Accumulator into(leaves);
-  into.add(y, dy);
+  for (const auto& [y, dy] : roots) into.add(y, dy);
   for (auto node = order.rbegin(); node != order.rend(); ++node) {
     const Tensor grad = std::exchange((*node)->grad, Tensor());
     const BackwardFunction backward = std::exchange((*node)->backward, {});
     if (grad.defined()) backward(grad, into);
   }
+}
+
+inline void run_backward(const Tensor& y, const Tensor& dy, Gradients* leaves) {
+  const BackwardRoot root{y, dy};
+  run_backward(std::span(&root, 1), leaves);
 }
 
 }  // namespace detail

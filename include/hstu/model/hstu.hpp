@@ -164,12 +164,11 @@ class HstuModel {
 
   /// Scores rows of the item table, as losses see it; normalised if the config says so, or in the parts of a mixture.
   ItemScorer row_scorer() const {
-    const Tensor& table = scored_table();
-    if (mixture_) {
-      const MixtureSimilarity::Items items = mixture_->items(table);
-      return {items.parts, {}, config_.temperature, mixture_, items.gate};
-    }
-    return {config_.l2_scores ? l2_normalize(table, config_.l2_eps) : table, output_.bias, config_.temperature};
+    const Tensor& raw = scored_table();
+    const Tensor table = config_.l2_scores ? l2_normalize(raw, config_.l2_eps) : raw;
+    if (!mixture_) return {table, output_.bias, config_.temperature};
+    const MixtureSimilarity::Items items = mixture_->items(table);
+    return {items.parts, {}, config_.temperature, mixture_, items.gate};
   }
 
   /// Scores items, of which those in one row tie: make it once for many batches.

@@ -43,9 +43,9 @@ class StepScorer {
   void backward() {
     if (derived_.empty()) return;
     added_.clear();
-    for (const auto& [member, name] : derived_) {
-      detail::run_backward(root_.*member, grad(scorer_.*member), &added_);
-    }
+    PoolVector<detail::BackwardRoot> roots;  // they share the normalised table
+    for (const auto& [member, name] : derived_) roots.push_back({root_.*member, grad(scorer_.*member)});
+    detail::run_backward(roots, &added_);
     for (const NamedParameter& p : of_model_) {
       const Tensor* const added = added_.find(p.value);
       if (added == nullptr) continue;

@@ -7,7 +7,11 @@
 #include "machine.hpp"
 
 // Lanes are independent: a result may lie where an operand lay, but only lane by lane.
+#if defined(__clang__)
+#define PTX_EACH_LANE for (u32 l = 0; l < kLanes; ++l)
+#else
 #define PTX_EACH_LANE _Pragma("GCC ivdep") for (u32 l = 0; l < kLanes; ++l)
+#endif
 
 namespace ptx {
 
