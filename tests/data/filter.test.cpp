@@ -116,8 +116,8 @@ TEST_CASE("filter: equals repeated removal on random tables", "[data][filter][pa
 TEST_CASE("filter: a chain of 200,000 removals takes no longer than its rows", "[data][filter][property]") {
   // User k meets items k and k + 1, the last user only one: everything unravels from the end, one by one.
   std::vector<Row> rows;
-  constexpr int kUsers = 100'000;
-  for (int k = 0; k < kUsers; ++k) {
+  constexpr int kManyUsers = 100'000;
+  for (int k = 0; k < kManyUsers; ++k) {
     rows.push_back({std::to_string(k), std::to_string(k), 0});
     rows.push_back({std::to_string(k), std::to_string(k + 1), 0});
   }

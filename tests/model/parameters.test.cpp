@@ -115,7 +115,7 @@ TEST_CASE("config: what is no model is refused by the name of the field", "[mode
                                                  {"num_time_buckets", &HstuConfig::num_time_buckets}};
   for (const auto& [name, field] : sizes) {
     for (const std::int64_t bad : {std::int64_t{0}, std::int64_t{-1}, std::int64_t{1} << 40}) {
-      CHECK_THAT(refusal(LayerKind::meta, [&](HstuConfig& c) { c.*field = bad; }),
+      CHECK_THAT(refusal(LayerKind::meta, [bad, at = field](HstuConfig& c) { c.*at = bad; }),
                  ContainsSubstring(concat("config: ", name, " must be in [1, ")) &&
                      ContainsSubstring(concat("got ", bad)));
     }
