@@ -65,17 +65,7 @@ void compare_ranking(const RankingSettings& settings, Precision precision, const
     REQUIRE(got.count == expected.count);
     CAPTURE(got.sum, expected.sum);
     REQUIRE(std::abs(got.sum - expected.sum) <= tolerances.loss * std::abs(expected.sum));
-    const std::vector<Tensor> gradients = engine.gradients();
-    const std::vector<Tensor> by_cpu = changes(of_cpu, initial), by_gpu = changes(of_gpu, initial);
-    for (std::size_t i = 0; i < of_cpu.size(); ++i) {
-      CAPTURE(of_cpu[i].name);
-      const Distance of_gradient(gradients[i], grad(of_cpu[i].value)), of_change(by_gpu[i], by_cpu[i]);
-      CAPTURE(of_gradient.error, of_gradient.size, of_gradient.largest_error, of_gradient.largest);
-      REQUIRE(of_gradient.error <= tolerances.gradient * of_gradient.size);
-      REQUIRE(of_gradient.largest_error <= tolerances.each * of_gradient.largest);
-      CAPTURE(of_change.error, of_change.size);
-      REQUIRE(of_change.error <= tolerances.change * of_change.size + 0x1p-22 * Distance(of_cpu[i].value, of_cpu[i].value).size);
-    }
+    compare_parameters(of_cpu, of_gpu, initial, engine.gradients(), tolerances);
   }
 }
 

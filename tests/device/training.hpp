@@ -105,6 +105,27 @@ inline std::vector<Tensor> changes(const ParameterList& parameters, const std::v
   return all;
 }
 
+/// Parameters after a step, how far they are from where they began, and the gradients on the device if there are any.
+inline void compare_parameters(const ParameterList& of_cpu, const ParameterList& of_gpu,
+                               const std::vector<Tensor>& initial, const std::vector<Tensor>& gradients,
+                               const Tolerances& tolerances) {
+  const std::vector<Tensor> by_cpu = changes(of_cpu, initial), by_gpu = changes(of_gpu, initial);
+  for (std::size_t i = 0; i < of_cpu.size(); ++i) {
+    CAPTURE(of_cpu[i].name);
+    if (!gradients.empty()) {
+      const Distance of_gradient(gradients[i], grad(of_cpu[i].value));
+      CAPTURE(of_gradient.error, of_gradient.size, of_gradient.largest_error, of_gradient.largest);
+      REQUIRE(of_gradient.error <= tolerances.gradient * of_gradient.size);
+      REQUIRE(of_gradient.largest_error <= tolerances.each * of_gradient.largest);
+    }
+    const Distance of_change(by_gpu[i], by_cpu[i]), of_parameter(of_gpu[i].value, of_cpu[i].value);
+    CAPTURE(of_change.error, of_change.size, of_parameter.error, of_parameter.size);
+    CAPTURE(of_parameter.largest_error, of_parameter.largest);
+    REQUIRE(of_change.error <= tolerances.change * of_change.size + 0x1p-22 * of_parameter.size);  // of float32
+    REQUIRE(of_parameter.largest_error <= tolerances.each * of_parameter.largest);
+  }
+}
+
 /// Two steps on either machine: losses, then all gradients, and how far all parameters are from where they began.
 inline void compare_steps(const Config& config, Precision precision, const Tolerances& tolerances) {
   const auto data = small_data();
@@ -120,22 +141,9 @@ inline void compare_steps(const Config& config, Precision precision, const Toler
     REQUIRE(got.count == expected.count);
     INFO("loss " << got.sum << ", expected " << expected.sum);
     REQUIRE(std::abs(got.sum - expected.sum) <= tolerances.loss * std::abs(expected.sum));
-    const std::vector<Tensor> gradients = engine.gradients();
-    const std::vector<Tensor> by_cpu = changes(of_cpu, initial), by_gpu = changes(of_gpu, initial);
-    for (std::size_t i = 0; i < of_cpu.size(); ++i) {
-      CAPTURE(of_cpu[i].name);
-      if (config.train.max_grad_norm == 0) {  // the CPU scales the gradients themselves
-        const Distance of_gradient(gradients[i], grad(of_cpu[i].value));
-        CAPTURE(of_gradient.error, of_gradient.size, of_gradient.largest_error, of_gradient.largest);
-        REQUIRE(of_gradient.error <= tolerances.gradient * of_gradient.size);
-        REQUIRE(of_gradient.largest_error <= tolerances.each * of_gradient.largest);
-      }
-      const Distance of_change(by_gpu[i], by_cpu[i]), of_parameter(of_gpu[i].value, of_cpu[i].value);
-      CAPTURE(of_change.error, of_change.size, of_parameter.error, of_parameter.size);
-      CAPTURE(of_parameter.largest_error, of_parameter.largest);
-      REQUIRE(of_change.error <= tolerances.change * of_change.size + 0x1p-22 * of_parameter.size);  // of float32
-      REQUIRE(of_parameter.largest_error <= tolerances.each * of_parameter.largest);
-    }
+    const std::vector<Tensor> no_gradients;  // clipping: the CPU scales the gradients themselves
+    compare_parameters(of_cpu, of_gpu, initial, config.train.max_grad_norm == 0 ? engine.gradients() : no_gradients,
+                       tolerances);
   }
 }
 

@@ -61,7 +61,7 @@ class RankingInputs {
                 bool is_training)
       : predictions_(batch.predictions()),
         sequence_(device, model.hstu(), batch.sequence, is_training),
-        action_items_(device, data, items_of(data, batch.action_events), is_training),
+        action_items_(device, data, RankingModel::items_of(batch.action_events, data), is_training),
         predicted_items_(device, data, batch.predicted_items, is_training),
         actions_(device, data.actions, batch.action_events, is_training),
         users_(device, data.users, batch.users, is_training) {
@@ -103,12 +103,6 @@ class RankingInputs {
   const Buffer<float>& labels() const { return labels_; }
 
  private:
-  static std::vector<std::int64_t> items_of(const RankingData& data, std::span<const std::int64_t> events) {
-    std::vector<std::int64_t> items;
-    for (const std::int64_t event : events) items.push_back(data.sequences->items[static_cast<std::size_t>(event)]);
-    return items;
-  }
-
   std::int64_t predictions_;
   Batch sequence_;
   std::optional<ItemInputs> items_;

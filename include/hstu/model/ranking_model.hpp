@@ -96,6 +96,13 @@ class RankingModel {
     return list;
   }
 
+  /// The items of events.
+  static std::vector<std::int64_t> items_of(std::span<const std::int64_t> events, const RankingData& data) {
+    std::vector<std::int64_t> items;
+    for (const std::int64_t event : events) items.push_back(data.sequences->items[static_cast<std::size_t>(event)]);
+    return items;
+  }
+
   /// Outputs [N, K] for the predicted events: log-odds of binary tasks, numbers of the others.
   Tensor operator()(const RankingBatch& batch, const RankingData& data, ForwardContext& context) const {
     std::vector<Tensor> parts;
@@ -144,11 +151,6 @@ class RankingModel {
 
   Tensor scaled(const Tensor& x) const {
     return config().scale_input_embedding ? scale(x, hstu_.embedding_scale()) : x;
-  }
-  static std::vector<std::int64_t> items_of(std::span<const std::int64_t> events, const RankingData& data) {
-    std::vector<std::int64_t> items;
-    for (const std::int64_t event : events) items.push_back(data.sequences->items[static_cast<std::size_t>(event)]);
-    return items;
   }
   Tensor embed_items(const std::vector<std::int64_t>& items, const RankingData& data) const {
     Tensor x = embedding(hstu_.item_table(), hstu_.rows().of(Tensor::from(items)), 0);
