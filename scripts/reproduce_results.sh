@@ -56,11 +56,11 @@ for row in "${rows[@]}"; do
       train meta-ml-1m-large-file file meta-ml-1m-large 101 3
       train meta-ml-1m-large-random random meta-ml-1m-large 101 3 ;;
     ml-1m)
-      train ml-1m-file file ml-1m 25 3
-      train ml-1m-random random ml-1m 25 3 ;;
+      train ml-1m-file file ml-1m 28 3
+      train ml-1m-random random ml-1m 28 3 ;;
     ml-1m-pandas)
       prepare_pandas
-      train ml-1m-pandas pandas ml-1m 25 3 ;;
+      train ml-1m-pandas pandas ml-1m 28 3 ;;
     meta-ml-1m-pandas | meta-ml-1m-large-pandas)
       prepare_pandas
       train "$row" pandas "${row%-pandas}" 101 3 ;;

@@ -85,6 +85,13 @@ TEST_CASE("config: numbers and combinations that are no model or training are na
         c.train.stochastic_length_alpha = 1.5;
       },
       "stochastic_length_alpha below 2 needs samples = users");
+  check_refused(
+      [](Config& c) {
+        c.train.loss = LossKind::next_item;
+        c.train.samples = SampleKind::windows;
+        c.train.whole_history = true;
+      },
+      "whole_history needs samples = users");
   check_refused([](Config& c) { c.train.loss = LossKind::next_item, c.train.negatives = NegativeKind::popularity; },
                 "negatives and shared_negatives belong");
 }

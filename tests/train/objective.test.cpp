@@ -57,6 +57,9 @@ std::vector<Config> every_kind_of_training() {
   add(LossKind::nce, NegativeKind::in_batch, false, false);
   configs.push_back(small_config("meta-ml-1m"));
   configs.back().train.stochastic_length_alpha = 1.5;
+  configs.push_back(small_config("meta-ml-1m"));
+  configs.back().train.max_history = 9;
+  configs.back().train.whole_history = true;
   for (const std::string_view kind : kKinds) {
     configs.push_back(small_config(kind));
     configs.back().train.recompute_activations = true;

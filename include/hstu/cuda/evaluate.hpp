@@ -45,14 +45,8 @@ inline Evaluation evaluate_batch(Device& device, Products& products, Products& s
   ForwardContext context;
   const Batch on_device(device, model.on_host(), held_out.batch, false);
   const Variable hidden = model.hidden(tape, on_device, context);
-  const Buffer<std::int32_t> tokens(device, held_out.last_tokens), targets(device, held_out.targets);
-  const Variable last = tape.variable(users, hidden->cols);
-  EmbeddingForward gather{};
-  gather.lookups[0] = {hidden->values.data(), tokens.data(), 1.0f};
-  gather.y = last->values.data();
-  gather.rows = users;
-  gather.cols = hidden->cols;
-  embedding_forward(device, gather);
+  const LookupIds last_tokens(device, held_out.last_tokens, hidden->rows, false, -1);
+  const Variable last = sum_of_rows(tape, {{last_tokens, as_table(tape, hidden), 1.0f}});
 
   const ScoredTable table = model.scored_table(scores_tape);
   std::vector<std::int32_t> all_users(held_out.targets.size());
@@ -61,7 +55,7 @@ inline Evaluation evaluate_batch(Device& device, Products& products, Products& s
   const LossPositions positions(device, std::move(all_users), held_out.targets);
   const Buffer<float> loss = cross_entropy(scores_tape, last, table, model.output_bias(), positions, options, 0.0f);
   const Variable scores = linear(scores_tape, last, {table.weights, model.output_bias()});
-  const Buffer<std::int32_t> excluded(device, held_out.excluded);
+  const Buffer<std::int32_t> targets(device, held_out.targets), excluded(device, held_out.excluded);
   const Buffer<std::int64_t> offsets(device, held_out.excluded_offsets);
   Buffer<std::int32_t> ranks(device, users);
   exclude_items(device, {scores->values.data(), excluded.data(), offsets.data(), targets.data(), users, items});

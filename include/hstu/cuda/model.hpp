@@ -67,15 +67,14 @@ class Model {
     Buffer<float> norm = tape.buffer(output_.rows);
     const auto eps = static_cast<float>(config().l2_eps);
     l2_normalize_forward(tape.device(), {output_.values, y->values.data(), norm.data(), y->rows, y->cols, eps});
-    y->gradient = tape.buffer(tape.is_training() ? y->values.size() : 0);
-    y->gradient.fill_zero();
+    const Weights scored = as_table(tape, y);
     tape.record([&tape, y, eps, table = output_, norm = std::move(norm)] {
       const Buffer<float> dtable = tape.buffer(table.size());
       l2_normalize_backward(tape.device(),
                             {y->values.data(), norm.data(), y->gradient.data(), dtable.data(), y->rows, y->cols, eps});
       tape.add(table.gradient, dtable.data(), table.size());
     });
-    return {{y->values.data(), y->gradient.data(), y->rows, y->cols}, y};
+    return {scored, y};
   }
 
  private:

@@ -112,6 +112,7 @@ void visit_fields(ConfigType& c, const Visit& visit) {
   visit("log_q", c.train.log_q);
   visit("samples", c.train.samples);
   visit("max_history", c.train.max_history);
+  visit("whole_history", c.train.whole_history);
   visit("recompute_activations", c.train.recompute_activations);
   visit("stochastic_length_alpha", c.train.stochastic_length_alpha);
   visit("batch_size", c.train.batch_size);

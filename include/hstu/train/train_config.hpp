@@ -36,6 +36,7 @@ struct TrainConfig {
   bool log_q = false;                ///< sampled_softmax: logits less ln(how often an item is drawn); nce: always
   SampleKind samples = SampleKind::users;
   std::int64_t max_history = 200;    ///< the most recent events a user's pass sees
+  bool whole_history = false;        ///< older events train too: a user with more than max_history has several passes
   bool recompute_activations = false;  ///< layers run again in backward instead of keeping their activations
   double stochastic_length_alpha = 2.0;  ///< below 2: long histories are thinned at random, StochasticLength
   std::int64_t batch_size = 128;     ///< users or windows per step
@@ -87,6 +88,8 @@ inline void validate(const TrainConfig& c) {
                      "config: stochastic_length_alpha must be in (1, 2], got ", c.stochastic_length_alpha);
   check<ConfigError>(c.stochastic_length_alpha == 2.0 || c.samples == SampleKind::users,
                      "config: stochastic_length_alpha below 2 needs samples = users");
+  check<ConfigError>(!c.whole_history || c.samples == SampleKind::users,
+                     "config: whole_history needs samples = users");
   check<ConfigError>(c.min_learning_rate <= c.learning_rate, "config: min_learning_rate ", c.min_learning_rate,
                      " is above learning_rate ", c.learning_rate);
   check<ConfigError>(c.patience == 0 || c.validate, "config: patience needs validate = true");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What an epoch is made of: one causal pass per user, or one left-padded window per prefix.
+// What an epoch is made of: causal passes over users, or one left-padded window per prefix.
 #pragma once
 #include <memory>
 
@@ -25,7 +25,7 @@ class TrainingUnits {
     for (std::int64_t user = 0; user < sequences_->num_users(); ++user) {
       const EventRange events = training_events(*sequences_, user, config.train.validate);
       if (config.train.samples == SampleKind::users) {
-        if (events.size() >= 2) passes_.push_back(events);
+        add_passes(events);
       } else {
         for (std::int64_t target = 1; target < events.size(); ++target) windows_.push_back({user, target});
       }
@@ -41,7 +41,7 @@ class TrainingUnits {
   /// Tokens of sample `unit` in a batch of this epoch.
   std::int64_t length(std::int64_t unit) const {
     if (config_.train.samples == SampleKind::users) {
-      const auto all = std::min(passes_[static_cast<std::size_t>(unit)].size() - 1, config_.train.max_history);
+      const std::int64_t all = passes_[static_cast<std::size_t>(unit)].size() - 1;
       return is_thinned() ? thinning().kept(all, unit) : all;
     }
     return config_.train.max_history;
@@ -51,8 +51,7 @@ class TrainingUnits {
   std::vector<double> target_counts() const {
     std::vector<double> counts(static_cast<std::size_t>(config_.model.num_items));
     for (const EventRange& events : passes_) {
-      const std::int64_t first = std::max(events.begin + 1, events.end - config_.train.max_history);
-      for (std::int64_t i = first; i < events.end; ++i) {
+      for (std::int64_t i = events.begin + 1; i < events.end; ++i) {
         ++counts.at(static_cast<std::size_t>(sequences_->items[static_cast<std::size_t>(i)]));
       }
     }
@@ -77,6 +76,17 @@ class TrainingUnits {
   }
 
  private:
+  /// One pass over the most recent events; with whole_history others before it, so that every event but the first is
+  /// predicted once.
+  void add_passes(EventRange events) {
+    while (events.size() >= 2) {
+      const std::int64_t first = std::max(events.begin, events.end - 1 - config_.train.max_history);
+      passes_.push_back({first, events.end});
+      if (!config_.train.whole_history) return;
+      events.end = first + 1;
+    }
+  }
+
   bool is_thinned() const { return config_.train.stochastic_length_alpha < 2.0; }
   StochasticLength thinning() const {
     return {.alpha = config_.train.stochastic_length_alpha,
