@@ -172,8 +172,8 @@ TEST_CASE("presets: each is a valid configuration once the items are known", "[t
     CHECK_THROWS_MATCHES(validate(config), ConfigError, says("num_items"));
     config.model.num_items = 3707;
     CHECK_NOTHROW(validate(config));
-    const bool is_own = name == "ml-1m";
-    CHECK(config.train.batch_size == (is_own ? 64 : 128));
+    const bool is_own = name == "ml-1m" || name == "complete-journey";
+    CHECK(config.train.batch_size == (name == "ml-1m" ? 64 : is_own ? 32 : 128));
     CHECK(config.train.learning_rate == (is_own ? 3e-3 : 1e-3));
     CHECK(config.train.beta2 == 0.98);
     CHECK(config.model.dropout == 0.2);

@@ -98,13 +98,21 @@ inline Config preset_ml_1m() {
   return c;
 }
 
-/// The model of meta-ml-1m for groceries: histories of 500 purchases, thinned while training, and bought again.
+/// The model of meta-ml-1m for groceries: histories of 500 purchases, thinned while training, and bought again.  Of
+/// 68,509 products uniform negatives are seldom ones that people buy, hence those of the batch.
 inline Config preset_complete_journey() {
   Config c = preset_meta_ml_1m();
   c.model.max_seq_len = 511;
   c.train.max_history = 500;
   c.train.stochastic_length_alpha = 1.7;
   c.train.keep_seen = true;
+  c.train.num_negatives = 512;
+  c.train.negatives = NegativeKind::in_batch;
+  c.train.log_q = true;
+  c.train.batch_size = 32;
+  c.train.learning_rate = 3e-3;
+  c.train.warmup_steps = 100;
+  c.train.decay = Decay::cosine;
   c.train.epochs = 20;
   return c;
 }
